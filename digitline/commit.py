@@ -1,0 +1,184 @@
+"""Files that appear whole or not at all, manifests that say which belong together, locks.
+
+A file is written under a dot-name beside its place, synced, renamed, and the directory synced:
+a reader sees the old file or the new one, never a part. A directory of results counts from the
+moment its `_MANIFEST.json`, written last, is there.
+"""
+
+import errno
+import fcntl
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from digitline.errors import BusyError, DataError, StorageError, TamperedError
+
+MANIFEST_NAME = "_MANIFEST.json"
+
+
+class Shard(BaseModel):
+    """One immutable file of a directory: its name in it, its rows, its size and SHA-256."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[^/\0]+$")
+    rows: int = Field(ge=0)
+    bytes: int = Field(ge=0)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class Manifest(BaseModel):
+    """What a directory holds. `facts` are the writer's own: counts, settings, the model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: str
+    shards: tuple[Shard, ...]
+    facts: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the shards' names and digests: the identity of the rows."""
+        lines = "".join(f"{shard.sha256} {shard.name}\n" for shard in self.shards)
+        return hashlib.sha256(f"{self.kind}\n{lines}".encode()).hexdigest()
+
+    def shard(self, name: str) -> Shard:
+        """Look a shard up by name; `KeyError` when the manifest has none."""
+        return next(shard for shard in self.shards if shard.name == name)
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, as 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def describe(path: Path, rows: int) -> Shard:
+    """Describe a file just written, for the manifest."""
+    return Shard(name=path.name, rows=rows, bytes=path.stat().st_size, sha256=file_digest(path))
+
+
+@contextmanager
+def replacing(path: Path, mode: int = 0o644) -> Iterator[Path]:
+    """Give a dot-named path to write to; on leaving without error it becomes `path`.
+
+    Raises `StorageError` where the disk is full or the place not writable.
+    """
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield draft
+            draft.chmod(mode)
+            _sync(draft)
+            draft.replace(path)
+            _sync(path.parent)
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes, mode: int = 0o644) -> None:
+    """Write a small file atomically."""
+    with replacing(path, mode) as draft:
+        draft.touch(mode=mode)
+        draft.write_bytes(content)
+
+
+def write_manifest(directory: Path, manifest: Manifest) -> None:
+    """Commit a directory: from here on its shards count."""
+    text = manifest.model_dump_json(indent=2) + "\n"
+    write_bytes(directory / MANIFEST_NAME, text.encode())
+
+
+def read_manifest(directory: Path) -> Manifest | None:
+    """Read the manifest of a directory, `None` where nothing has been committed.
+
+    Raises `DataError` where the manifest cannot be understood.
+    """
+    path = directory / MANIFEST_NAME
+    try:
+        content = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        return Manifest.model_validate_json(content)
+    except ValidationError as error:
+        raise DataError(
+            "the manifest cannot be understood",
+            where=path,
+            todo="Remove the directory and run again",
+        ) from error
+
+
+def check_shards(directory: Path, manifest: Manifest) -> None:
+    """Raise `TamperedError` unless every shard is there with the digest the manifest gives."""
+    for shard in manifest.shards:
+        path = directory / shard.name
+        if not path.is_file() or file_digest(path) != shard.sha256:
+            raise TamperedError(
+                "a file is missing or differs from its manifest",
+                where=path,
+                todo="Remove the directory and run again",
+            )
+
+
+@contextmanager
+def locked(path: Path, job: str) -> Iterator[None]:
+    """Hold the lock file `path` for the run of `job`; the kernel frees it however we end.
+
+    Raises `BusyError` at once when another process holds it.
+    """
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BusyError(
+                f"another run of {job} is under way", where=path, todo="Wait for it to end"
+            ) from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+_REASONS: Mapping[int, tuple[str, str]] = {
+    errno.ENOSPC: ("no space left on the disk", "Free some space and run again"),
+    errno.EDQUOT: ("the disk quota is used up", "Free some space and run again"),
+    errno.EACCES: (
+        "no permission to write",
+        "Give this user the permission or choose another home",
+    ),
+    errno.EPERM: ("no permission to write", "Give this user the permission or choose another home"),
+    errno.EROFS: ("the file system is read-only", "Choose another home with DIGITLINE_HOME"),
+    errno.ENOTDIR: ("a file is where a directory should be", "Move it away or choose another home"),
+    errno.EEXIST: ("a file is where a directory should be", "Move it away or choose another home"),
+    errno.EIO: ("the disk fails", "Check the disk, then run again"),
+}
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn the operating system's word about `path` into a `StorageError` for people."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _REASONS:
+            raise
+        what, todo = _REASONS[error.errno]
+        raise StorageError(what, where=error.filename or path, todo=todo) from error
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,72 @@
+"""Where things lie beneath the home."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from digitline.commit import storage_errors
+from digitline.errors import StorageError
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Home:
+    """The directory that everything a run makes lies under."""
+
+    root: Path
+
+    @property
+    def data(self) -> Path:
+        """Data sets by name, normalised rows, predictions."""
+        return self.root / "data"
+
+    @property
+    def reports(self) -> Path:
+        """Generated HTML and its `metrics.json`, a directory a run."""
+        return self.root / "reports"
+
+    @property
+    def models(self) -> Path:
+        """Registered models, a directory a version, and the champion's pointer."""
+        return self.root / "models"
+
+    @property
+    def private(self) -> Path:
+        """What is nobody else's to read: keys, Prefect's home, locks, checkpoints."""
+        return self.root / ".digitline"
+
+    @property
+    def keys(self) -> Path:
+        """The Ed25519 key pair that signs models."""
+        return self.private / "keys"
+
+    @property
+    def prefect(self) -> Path:
+        """Prefect's own home: its database and profiles."""
+        return self.private / "prefect"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Half-done trainings."""
+        return self.private / "checkpoints"
+
+    def lock(self, job: str) -> Path:
+        """Name the lock file of a job."""
+        return self.private / "locks" / f"{job}.lock"
+
+    def prepare(self) -> None:
+        """Make the private directory, readable by this user alone.
+
+        Raises `StorageError` where the home cannot be written.
+        """
+        for directory in (self.private, self.prefect):
+            with storage_errors(directory):
+                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                directory.chmod(0o700)
+        if not os.access(self.private, os.W_OK):
+            raise StorageError(
+                "no permission to write",
+                where=self.root,
+                todo="Choose another home with DIGITLINE_HOME",
+            )

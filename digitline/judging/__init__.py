@@ -1,0 +1,1 @@
+"""Metrics, and whether a challenger may replace the champion."""

@@ -1,0 +1,1 @@
+"""A model on disk: signed bundle, card, registry, champion."""

@@ -1,0 +1,1 @@
+"""From bytes to a 28 x 28 digit."""

@@ -1,0 +1,232 @@
+"""Rows in Parquet: the schemas, and reading and writing them in bounded memory.
+
+Raw rows hold an image file's bytes, in the Hugging Face convention. Normalised rows hold a
+digit's 784 pixels. Predictions and errors are what scoring an image comes to: one or the other.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from digitline.commit import Shard, describe, replacing, storage_errors
+from digitline.errors import DataError, IncompatibleError
+
+SIDE = 28
+PIXELS = SIDE * SIDE
+ROW_GROUP = 8192
+UNLABELLED = -1
+
+_HUGGING_FACE = {
+    "info": {
+        "features": {
+            "image": {"_type": "Image"},
+            "label": {"names": [str(digit) for digit in range(10)], "_type": "ClassLabel"},
+        }
+    }
+}
+
+RAW = pa.schema(
+    [
+        ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
+        ("label", pa.int64()),
+    ],
+    metadata={"huggingface": json.dumps(_HUGGING_FACE)},
+)
+
+_NORMALISED_FIELDS = [
+    pa.field("id", pa.binary(32), nullable=False),
+    pa.field("label", pa.int8()),
+    pa.field("px", pa.binary(PIXELS), nullable=False),
+]
+
+PREDICTIONS = pa.schema(
+    [
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("id", pa.binary(32), nullable=False),
+        pa.field("digit", pa.int8(), nullable=False),
+        pa.field("confidence", pa.float32(), nullable=False),
+        pa.field("margin", pa.float32(), nullable=False),
+        *(pa.field(f"p{digit}", pa.float32(), nullable=False) for digit in range(10)),
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("model", pa.string(), nullable=False),
+    ]
+)
+
+ERRORS = pa.schema(
+    [
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("message", pa.string(), nullable=False),
+    ]
+)
+
+_NORMALISER_KEY = b"digitline.normaliser"
+_SHAPE_KEY = b"digitline.shape"
+
+
+def normalised_schema(normaliser: str) -> pa.Schema:
+    """Give the schema of normalised rows made by that version of the normaliser."""
+    metadata = {_SHAPE_KEY: b"28,28", _NORMALISER_KEY: normaliser.encode()}
+    return pa.schema(_NORMALISED_FIELDS, metadata=metadata)
+
+
+def normalised_batch(
+    ids: Sequence[bytes],
+    labels: NDArray[np.int8],
+    digits: NDArray[np.uint8],
+    normaliser: str,
+) -> pa.RecordBatch:
+    """Put digits into normalised rows.
+
+    `ids` are n SHA-256 digests of 32 bytes, `labels` (n,) with `UNLABELLED` where unknown,
+    `digits` (n, 28, 28) or (n, 784).
+    """
+    px = np.ascontiguousarray(digits, dtype=np.uint8).reshape(len(ids), PIXELS)
+    columns = [
+        pa.array(ids, pa.binary(32)),
+        pa.array(labels, pa.int8(), mask=labels == UNLABELLED),
+        pa.FixedSizeBinaryArray.from_buffers(pa.binary(PIXELS), len(ids), [None, pa.py_buffer(px)]),
+    ]
+    return pa.record_batch(columns, schema=normalised_schema(normaliser))
+
+
+def raw_batch(
+    contents: Sequence[bytes], paths: Sequence[str], labels: NDArray[np.int8]
+) -> pa.RecordBatch:
+    """Put image files into raw rows; a label is null where it is `UNLABELLED`."""
+    image = pa.StructArray.from_arrays(
+        [pa.array(contents, pa.binary()), pa.array(paths, pa.string())],
+        fields=list(RAW.field("image").type),
+    )
+    label = pa.array(labels.astype(np.int64), pa.int64(), mask=labels == UNLABELLED)
+    return pa.record_batch([image, label], schema=RAW)
+
+
+def pixels(batch: pa.RecordBatch) -> NDArray[np.uint8]:
+    """View the pixels of normalised rows, (n, 784) uint8, without copying them."""
+    column = batch.column("px")
+    flat = np.frombuffer(column.buffers()[1], np.uint8)
+    rows = flat.reshape(-1, PIXELS)
+    return rows[column.offset : column.offset + len(column)]
+
+
+def labels(batch: pa.RecordBatch) -> NDArray[np.int8]:
+    """Read the labels of rows, (n,) int8, `UNLABELLED` where null."""
+    filled = batch.column("label").fill_null(UNLABELLED)
+    return np.asarray(filled.to_numpy(zero_copy_only=False), dtype=np.int8)
+
+
+class RowWriter:
+    """Write batches of rows to one Parquet file, in row groups of `ROW_GROUP`."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        """Open `path` for rows of `schema`."""
+        self.rows = 0
+        self._schema = schema
+        self._waiting: list[pa.RecordBatch] = []
+        self._writer = pq.ParquetWriter(
+            path,
+            schema,
+            compression="zstd",
+            compression_level=3,
+            # A dictionary of 784-byte values that never repeat costs time and space.
+            use_dictionary=[
+                field.name for field in schema if field.name in {"status", "model", "reason"}
+            ],
+        )
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Add rows; they reach the file a full row group at a time."""
+        self._waiting.append(batch)
+        self.rows += batch.num_rows
+        while sum(waiting.num_rows for waiting in self._waiting) >= ROW_GROUP:
+            self._write_group(ROW_GROUP)
+
+    def close(self) -> None:
+        """Write the last, smaller row group and the footer."""
+        if self._waiting:
+            self._write_group(ROW_GROUP)
+        self._writer.close()
+
+    def _write_group(self, size: int) -> None:
+        table = pa.Table.from_batches(self._waiting, self._schema)
+        self._writer.write_table(table.slice(0, size), row_group_size=size)
+        self._waiting = table.slice(size).to_batches()
+
+
+@contextmanager
+def writing(path: Path, schema: pa.Schema) -> Iterator[RowWriter]:
+    """Write a Parquet file that appears whole when the block ends, or not at all."""
+    with replacing(path) as draft:
+        writer = RowWriter(draft, schema)
+        try:
+            yield writer
+        finally:
+            writer.close()
+
+
+def write_rows(path: Path, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> Shard:
+    """Write batches to one file, atomically, and describe it."""
+    with writing(path, schema) as writer:
+        for batch in batches:
+            writer.write(batch)
+    return describe(path, writer.rows)
+
+
+def read_batches(
+    path: Path, columns: Sequence[str] | None = None, size: int = ROW_GROUP
+) -> Iterator[pa.RecordBatch]:
+    """Read a Parquet file batch by batch, in bounded memory.
+
+    Raises `DataError` where `path` is not Parquet.
+    """
+    with open_parquet(path) as file:
+        yield from file.iter_batches(batch_size=size, columns=columns)
+
+
+@contextmanager
+def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
+    """Open a Parquet file; `DataError` where it is not one or is broken inside."""
+    try:
+        with storage_errors(path), pq.ParquetFile(path, memory_map=True) as file:
+            yield file
+    except pa.ArrowInvalid as error:
+        raise DataError(
+            "not a readable Parquet file", where=path, todo="Write it again, or leave it out"
+        ) from error
+
+
+def check_normalised(path: Path, normaliser: str) -> None:
+    """Raise unless `path` holds normalised rows made by that version of the normaliser.
+
+    `DataError` for a missing column or a wrong type, `IncompatibleError` for another version.
+    """
+    with open_parquet(path) as file:
+        schema = file.schema_arrow
+    for field in _NORMALISED_FIELDS:
+        if field.name not in schema.names:
+            raise DataError(
+                f"no column `{field.name}`",
+                where=path,
+                todo="Normalised rows have the columns id, label and px",
+            )
+        found = schema.field(field.name).type
+        if found != field.type:
+            raise DataError(
+                f"column `{field.name}` is {found}, not {field.type}",
+                where=path,
+                todo="Normalise the raw rows again",
+            )
+    version = (schema.metadata or {}).get(_NORMALISER_KEY, b"").decode()
+    if version != normaliser:
+        raise IncompatibleError(
+            f"rows of normaliser {version or 'unknown'}, but {normaliser} is needed",
+            where=path,
+            todo="Normalise the raw rows again",
+        )

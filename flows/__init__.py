@@ -1,0 +1,1 @@
+"""The order of work: one flow a file, and the command line."""
