@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import os
 import secrets
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -129,24 +130,31 @@ def check_shards(directory: Path, manifest: Manifest) -> None:
 
 
 @contextmanager
-def locked(path: Path, job: str) -> Iterator[None]:
+def locked(path: Path, job: str, patience: float = 0.0) -> Iterator[None]:
     """Hold the lock file `path` for the run of `job`; the kernel frees it however we end.
 
-    Raises `BusyError` at once when another process holds it.
+    Raises `BusyError` when another process holds it for longer than `patience` seconds.
     """
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise BusyError(
-                f"another run of {job} is under way", where=path, todo="Wait for it to end"
-            ) from error
+        _acquire(descriptor, path, job, time.monotonic() + patience)
         yield
     finally:
         os.close(descriptor)
+
+
+def _acquire(descriptor: int, path: Path, job: str, deadline: float) -> None:
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() >= deadline:
+                raise BusyError(
+                    f"another run of {job} is under way", where=path, todo="Wait for it to end"
+                ) from error
+        time.sleep(0.02)
 
 
 _REASONS: Mapping[int, tuple[str, str]] = {
