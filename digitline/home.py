@@ -22,6 +22,21 @@ class Home:
         return self.root / "data"
 
     @property
+    def runs(self) -> Path:
+        """What runs make on their way and in the end: drafts, predictions, a directory a run."""
+        return self.data / "runs"
+
+    @property
+    def normalised(self) -> Path:
+        """Normalised rows by the digest of the raw rows, made once."""
+        return self.data / "normalised"
+
+    @property
+    def splits(self) -> Path:
+        """Train, validation and test rows by the digest of what was split."""
+        return self.data / "splits"
+
+    @property
     def reports(self) -> Path:
         """Generated HTML and its `metrics.json`, a directory a run."""
         return self.root / "reports"

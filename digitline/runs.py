@@ -1,0 +1,94 @@
+"""Runs: numbered, each with a directory, found again when they were cut off.
+
+A run's order is its number, never the clock. A run that was killed is taken up again when the
+same work is asked for: its plan, committed first, says what that work was.
+"""
+
+import re
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from digitline.commit import MANIFEST_NAME, locked, write_bytes
+from digitline.errors import DataError
+from digitline.home import Home
+
+_PLAN_NAME = "plan.json"
+_ID = re.compile(r"(?P<job>[a-z]+)-(?P<number>\d{4,})")
+
+
+class Plan(BaseModel):
+    """What a run was asked to do: a digest over its inputs, and when it began."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: str
+    started: str
+
+
+class Run(BaseModel):
+    """One execution of a flow: its id (`retrain-0007`), directory and ISO start time."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    directory: Path
+    started: str
+    resumed: bool
+
+
+def open_run(home: Home, job: str, key: str, now: str) -> Run:
+    """Take up the unfinished run of `job` with that key, or begin a new one.
+
+    Raises `BusyError` where another process begins a run at this moment.
+    """
+    with locked(home.lock("runs"), "the run list"):
+        unfinished = find_unfinished(home, job, key)
+        if unfinished is not None:
+            return unfinished
+        numbers = [number(path.name) for path in (*_runs(home, job), *_reports(home, job))]
+        name = f"{job}-{max(numbers, default=0) + 1:04d}"
+        directory = home.runs / name
+        plan = Plan(key=key, started=now)
+        write_bytes(directory / _PLAN_NAME, plan.model_dump_json().encode())
+        return Run(id=name, directory=directory, started=now, resumed=False)
+
+
+def find_unfinished(home: Home, job: str, key: str) -> Run | None:
+    """Find the newest run of `job` with that key that has not been committed."""
+    for directory in sorted(_runs(home, job), key=lambda path: number(path.name), reverse=True):
+        if (directory / MANIFEST_NAME).exists():
+            continue
+        plan = _read_plan(directory / _PLAN_NAME)
+        if plan is not None and plan.key == key:
+            return Run(id=directory.name, directory=directory, started=plan.started, resumed=True)
+    return None
+
+
+def number(run_id: str) -> int:
+    """Give the number of a run id; `DataError` where it is none."""
+    match = _ID.fullmatch(run_id)
+    if match is None:
+        raise DataError("not a run", where=run_id, todo="Runs are named like `retrain-0007`")
+    return int(match["number"])
+
+
+def _runs(home: Home, job: str) -> list[Path]:
+    return [path for path in home.runs.glob(f"{job}-*") if _ID.fullmatch(path.name)]
+
+
+def _reports(home: Home, job: str) -> list[Path]:
+    return [path for path in home.reports.glob(f"{job}-*") if _ID.fullmatch(path.name)]
+
+
+def _read_plan(path: Path) -> Plan | None:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:  # killed before its plan was committed: nothing was begun
+        return None
+    try:
+        return Plan.model_validate_json(content)
+    except ValidationError as error:
+        raise DataError(
+            "a run's plan cannot be understood", where=path, todo="Remove its directory"
+        ) from error

@@ -1,0 +1,123 @@
+"""Settings: from the environment (`DIGITLINE_*`), a TOML file, or their defaults.
+
+The rooms know nothing of this module: each takes its own part of the settings by parameter.
+"""
+
+import os
+import tomllib
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    PyprojectTomlConfigSettingsSource,
+    SettingsConfigDict,
+)
+
+from digitline.errors import SettingsError
+from digitline.home import CHECKOUT, Home
+from digitline.judging.gate import Gate
+from digitline.learning.split import Shares
+from digitline.pixels.decode import Limits
+from digitline.sources.checks import Checks
+
+FILE_NAME = "digitline.toml"
+_PREFIX = "DIGITLINE_"
+_FILE_VARIABLE = f"{_PREFIX}SETTINGS"
+_NOT_SETTINGS = frozenset({"settings", "test_browser"})
+
+
+def default_home() -> Path:
+    """Give the checkout the code lies in, or `~/digitline` where it was installed elsewhere."""
+    return CHECKOUT if (CHECKOUT / "pyproject.toml").is_file() else Path.home() / "digitline"
+
+
+class Settings(BaseSettings):
+    """Everything that can be set, with its default."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX,
+        env_nested_delimiter="__",
+        pyproject_toml_table_header=("tool", "digitline"),
+        extra="forbid",
+        frozen=True,
+    )
+
+    home: Path = Field(
+        default_factory=default_home, description="directory everything a run makes lies under"
+    )
+    recipe: str = Field("default", description="recipe to train with: a name or a TOML file")
+    seed: int = Field(0, ge=0, description="seed of everything random in the training")
+    threshold: float = Field(
+        0.9, ge=0, le=1, description="confidence from which an answer is accepted"
+    )
+    shard_rows: int = Field(8192, ge=1, description="images in a shard of results")
+    decoding: Limits = Field(
+        default_factory=Limits, description="what an image may cost before it is refused"
+    )
+    checks: Checks = Field(default_factory=Checks, description="when training data is refused")
+    shares: Shares = Field(default_factory=Shares, description="rows held out of the fitting")
+    gate: Gate = Field(default_factory=Gate, description="what a challenger must show")
+
+    @property
+    def places(self) -> Home:
+        """Where things lie beneath the home."""
+        return Home(self.home.expanduser().resolve())
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - a name pydantic calls by
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the same
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let options win over the environment, and the environment over the file."""
+        file = PyprojectTomlConfigSettingsSource(settings_cls, settings_file())
+        return init_settings, env_settings, file
+
+
+def settings_file() -> Path | None:
+    """Find the file to read: `DIGITLINE_SETTINGS`, or `digitline.toml` in this directory.
+
+    Raises `SettingsError` where `DIGITLINE_SETTINGS` names no file.
+    """
+    named = os.environ.get(_FILE_VARIABLE)
+    if named is not None and not Path(named).is_file():
+        raise SettingsError(
+            "no such settings file", where=named, todo=f"Correct {_FILE_VARIABLE} or unset it"
+        )
+    return Path(named or FILE_NAME)
+
+
+def load_settings(**options: object) -> Settings:
+    """Load the settings; `options` that are not `None` win.
+
+    Raises `SettingsError` naming the first setting that makes no sense.
+    """
+    _refuse_unknown_variables()
+    given = {name: value for name, value in options.items() if value is not None}
+    try:
+        return Settings(**given)  # type: ignore[arg-type]  # pydantic checks the values
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(
+            f"not valid TOML ({error})", where=settings_file(), todo="Correct the file"
+        ) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        raise SettingsError(
+            f"setting `{name}`: {first['msg']}", todo="`digitline settings` lists them all"
+        ) from error
+
+
+def _refuse_unknown_variables() -> None:
+    # A misspelt variable would otherwise be ignored, and its default silently used.
+    for variable in sorted(os.environ):
+        name = variable.removeprefix(_PREFIX).lower().split("__")[0]
+        if variable.startswith(_PREFIX) and name not in {*Settings.model_fields, *_NOT_SETTINGS}:
+            raise SettingsError(
+                "no such setting", where=variable, todo="`digitline settings` lists them all"
+            )

@@ -1,0 +1,62 @@
+from pathlib import Path
+
+import pytest
+
+from digitline.commit import Manifest, write_manifest
+from digitline.errors import DataError
+from digitline.home import Home
+from digitline.runs import number, open_run
+
+NOW = "2026-01-02T03:04:05Z"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path)
+
+
+def finish(directory: Path) -> None:
+    write_manifest(directory, Manifest(kind="test", shards=()))
+
+
+def test_runs_are_numbered_in_order(home: Home) -> None:
+    first = open_run(home, "score", "a", NOW)
+    finish(first.directory)
+    second = open_run(home, "score", "a", NOW)
+    assert (first.id, second.id) == ("score-0001", "score-0002")
+    assert not second.resumed
+
+
+def test_jobs_are_numbered_apart(home: Home) -> None:
+    assert open_run(home, "score", "a", NOW).id == "score-0001"
+    assert open_run(home, "retrain", "a", NOW).id == "retrain-0001"
+
+
+def test_unfinished_run_with_the_same_plan_is_taken_up(home: Home) -> None:
+    begun = open_run(home, "score", "a", NOW)
+    again = open_run(home, "score", "a", "later")
+    assert again.resumed
+    assert (again.id, again.started) == (begun.id, NOW)
+
+
+def test_unfinished_run_with_another_plan_is_left_alone(home: Home) -> None:
+    open_run(home, "score", "a", NOW)
+    assert open_run(home, "score", "b", NOW).id == "score-0002"
+
+
+def test_number_is_not_used_again_while_its_report_is_there(home: Home) -> None:
+    (home.reports / "score-0041").mkdir(parents=True)
+    assert open_run(home, "score", "a", NOW).id == "score-0042"
+
+
+def test_broken_plan_is_named(home: Home) -> None:
+    begun = open_run(home, "score", "a", NOW)
+    (begun.directory / "plan.json").write_text("{")
+    with pytest.raises(DataError, match=r"plan\.json"):
+        open_run(home, "score", "a", NOW)
+
+
+def test_what_is_no_run_id_is_refused() -> None:
+    assert number("retrain-0007") == 7
+    with pytest.raises(DataError):
+        number("retrain-7a")
