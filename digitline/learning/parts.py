@@ -1,0 +1,115 @@
+"""Files of normalised rows, split into the parts a training needs."""
+
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from digitline.commit import Manifest, describe, write_manifest
+from digitline.learning.split import Shares, assign
+from digitline.rows import RowWriter, digests, normalised_schema, read_batches, writing
+
+VALIDATION = "validation.parquet"
+TEST = "test.parquet"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Normalised rows of one data set: its name, and the files of its parts."""
+
+    name: str
+    train: Path
+    test: Path | None = None
+
+
+def train_name(origin: str) -> str:
+    """Name the file of the training rows that come from that data set."""
+    return f"train-{origin}.parquet"
+
+
+def split_rows(
+    origins: Sequence[Origin], directory: Path, shares: Shares, normaliser: str, key: str
+) -> Manifest:
+    """Split data sets into `train-NAME`, `validation` and `test` files and commit them.
+
+    Where data sets share an image, the first to bring it keeps it, and a test image is in no
+    other part. `key` says what was split.
+    """
+    writers = _open_writers(origins, directory, normaliser)
+    with writers.stack:
+        seen: set[bytes] = set()
+        for origin in origins:
+            _pass_test_rows(origin, writers, seen)
+        for origin in origins:
+            _divide_train_rows(origin, writers, seen, shares)
+    manifest = Manifest(
+        kind="split",
+        shards=tuple(
+            describe(directory / name, writer.rows) for name, writer in writers.by_name.items()
+        ),
+        facts={"key": key, "digits": writers.counts()},
+    )
+    write_manifest(directory, manifest)
+    return manifest
+
+
+@dataclass
+class _Writers:
+    """The open files by name, and how often each digit went into each part."""
+
+    stack: ExitStack
+    by_name: dict[str, RowWriter]
+    digits: Counter[tuple[str, int]] = field(default_factory=Counter)
+
+    def write(self, name: str, batch: pa.RecordBatch) -> None:
+        if batch.num_rows == 0:
+            return
+        self.by_name[name].write(batch)
+        part = "train" if name.startswith("train-") else Path(name).stem
+        for label in batch.column("label").to_pylist():
+            self.digits[part, label] += 1
+
+    def counts(self) -> dict[str, list[int]]:
+        parts = ("train", "validation", "test")
+        return {part: [self.digits[part, digit] for digit in range(10)] for part in parts}
+
+
+def _open_writers(origins: Sequence[Origin], directory: Path, normaliser: str) -> _Writers:
+    schema = normalised_schema(normaliser)
+    names = [*(train_name(origin.name) for origin in origins), VALIDATION, TEST]
+    with ExitStack() as stack:
+        by_name = {name: stack.enter_context(writing(directory / name, schema)) for name in names}
+        return _Writers(stack.pop_all(), by_name)
+
+
+def _pass_test_rows(origin: Origin, writers: _Writers, seen: set[bytes]) -> None:
+    if origin.test is None:
+        return
+    for batch in read_batches(origin.test):
+        writers.write(TEST, batch.filter(_unseen(batch, seen)))
+
+
+def _divide_train_rows(
+    origin: Origin, writers: _Writers, seen: set[bytes], shares: Shares
+) -> None:
+    for batch in read_batches(origin.train):
+        new = batch.filter(_unseen(batch, seen))
+        part = assign(digests(new), shares, own_test=origin.test is not None)
+        for name, file in (
+            ("train", train_name(origin.name)),
+            ("validation", VALIDATION),
+            ("test", TEST),
+        ):
+            writers.write(file, new.filter(pa.array(part == name)))
+
+
+def _unseen(batch: pa.RecordBatch, seen: set[bytes]) -> pa.Array:
+    fresh = np.ones(batch.num_rows, np.bool_)
+    for place, row_id in enumerate(batch.column("id").to_pylist()):
+        fresh[place] = row_id not in seen
+        seen.add(row_id)
+    return pa.array(fresh)

@@ -1,0 +1,72 @@
+"""Split normalised rows into training, validation and test parts by their digests."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from digitline.commit import Manifest, read_manifest
+from digitline.errors import DataError
+from digitline.learning.parts import TEST, VALIDATION, Origin, split_rows, train_name
+from digitline.learning.split import Shares
+from digitline.pixels.normalise import NORMALISER
+from digitline.provenance import digest_of
+from tasks import stage
+
+_log = logging.getLogger(__name__)
+
+
+class Split(BaseModel):
+    """The parts of the rows: a training file for each data set, validation, test."""
+
+    model_config = ConfigDict(frozen=True)
+
+    directory: Path
+    digest: str
+    train: dict[str, Path]
+    validation: Path
+    test: Path
+    digits: dict[str, tuple[int, ...]]
+    """Images of each digit, by part."""
+
+
+@stage
+def split_by_digest(origins: Sequence[Origin], cache: Path, shares: Shares) -> Split:
+    """Split the rows of the data sets into a directory under `cache`."""
+    key = digest_of(
+        {
+            "origins": [_identity(origin) for origin in origins],
+            "shares": shares.model_dump(),
+            "normaliser": NORMALISER,
+        }
+    )
+    directory = cache / key[:16]
+    manifest = read_manifest(directory) or split_rows(origins, directory, shares, NORMALISER, key)
+    _require_rows(manifest, directory)
+    split = Split(
+        directory=directory,
+        digest=manifest.digest,
+        train={origin.name: directory / train_name(origin.name) for origin in origins},
+        validation=directory / VALIDATION,
+        test=directory / TEST,
+        digits=manifest.facts["digits"],
+    )
+    _log.info(
+        "  split      %s",
+        ", ".join(f"{sum(counts):,} {part}" for part, counts in split.digits.items()),
+    )
+    return split
+
+
+def _identity(origin: Origin) -> list[str]:
+    manifest = read_manifest(origin.train.parent)
+    return [origin.name, "" if manifest is None else manifest.digest]
+
+
+def _require_rows(manifest: Manifest, directory: Path) -> None:
+    for part, counts in manifest.facts["digits"].items():
+        if sum(counts) == 0:
+            raise DataError(
+                f"no rows for the {part} part", where=directory, todo="Add more labelled images"
+            )
