@@ -1,0 +1,207 @@
+"""The key pair that signs models: Ed25519 (RFC 8032), made on first use.
+
+The private key stays with the home that trains; to check a signature `signing.pub` alone is
+enough. Every signature is for one purpose: one over a champion's pointer says nothing about a
+version.
+"""
+
+import base64
+import binascii
+from dataclasses import dataclass
+from enum import StrEnum
+from hashlib import sha256
+from pathlib import Path
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
+from pydantic import Field
+
+from digitline.commit import locked, storage_errors, write_bytes
+from digitline.errors import StorageError, TamperedError
+from digitline.models.card import Record
+from digitline.models.files import check_private, check_unwritable, read_file
+
+PRIVATE_NAME = "signing.pem"
+PUBLIC_NAME = "signing.pub"
+_PATIENCE = 30.0  # seconds that another process may take to write the pair
+
+
+class Purpose(StrEnum):
+    """What a signature is for."""
+
+    VERSION = "version"
+    CHAMPION = "champion"
+    HIGH_WATER = "high-water"
+
+
+class Signature(Record):
+    """An Ed25519 signature in base64, and the fingerprint of the key that made it."""
+
+    key: str = Field(pattern=r"^[0-9a-f]{16}\z")
+    value: str = Field(pattern=r"^[A-Za-z0-9+/]{86}==\z")
+
+
+@dataclass(frozen=True)
+class Verifier:
+    """Check signatures with the public key."""
+
+    public: Ed25519PublicKey
+
+    @property
+    def fingerprint(self) -> str:
+        """The first 16 hex digits of the SHA-256 of the public key."""
+        raw = self.public.public_bytes(Encoding.Raw, PublicFormat.Raw)
+        return sha256(raw).hexdigest()[:16]
+
+    def check(self, purpose: Purpose, content: bytes, signature: Signature, where: Path) -> None:
+        """Raise `TamperedError` unless our key signed `content` for `purpose`."""
+        if signature.key != self.fingerprint:
+            raise TamperedError(
+                f"signed by another key ({signature.key}, not {self.fingerprint})",
+                where=where,
+                todo=f"Use it only with the {PUBLIC_NAME} of the home it was made in",
+            )
+        try:
+            self.public.verify(_decode(signature.value), _message(purpose, content))
+        except (InvalidSignature, binascii.Error) as error:
+            raise TamperedError(
+                "the signature does not match", where=where, todo="Put it back from a backup"
+            ) from error
+
+
+@dataclass(frozen=True)
+class Signer:
+    """Sign with the private key."""
+
+    private: Ed25519PrivateKey
+
+    @property
+    def verifier(self) -> Verifier:
+        """What checks this signer's signatures."""
+        return Verifier(self.private.public_key())
+
+    def sign(self, purpose: Purpose, content: bytes) -> Signature:
+        """Sign `content` for `purpose`."""
+        value = self.private.sign(_message(purpose, content))
+        return Signature(
+            key=self.verifier.fingerprint, value=base64.b64encode(value).decode("ascii")
+        )
+
+
+def open_verifier(keys: Path) -> Verifier:
+    """Load the public key of the directory `keys`.
+
+    Raises `TamperedError` where there is none or it is broken, `StorageError` where others
+    could have replaced it.
+    """
+    path = keys / PUBLIC_NAME
+    try:
+        content = read_file(path)
+    except FileNotFoundError as error:
+        raise TamperedError(
+            "no public key to check signatures with",
+            where=path,
+            todo=f"Copy {PUBLIC_NAME} from the home the models were made in",
+        ) from error
+    check_unwritable(path)
+    return Verifier(_public_key(content, path))
+
+
+def open_signer(keys: Path) -> Signer:
+    """Load the private key of the directory `keys`; make the pair where there is none.
+
+    Two processes that make it at once end with one pair. Raises `StorageError` where others
+    can read the private key or only the public one is here, `TamperedError` where the two do
+    not belong together.
+    """
+    if not ((keys / PRIVATE_NAME).exists() and (keys / PUBLIC_NAME).exists()):
+        _complete_pair(keys)
+    signer = _read_signer(keys / PRIVATE_NAME)
+    if open_verifier(keys).fingerprint != signer.verifier.fingerprint:
+        raise TamperedError(
+            "the private and the public key do not belong together",
+            where=keys,
+            todo="Put the pair back from a backup",
+        )
+    return signer
+
+
+def can_sign(keys: Path) -> bool:
+    """Say whether the private key is in the directory `keys`."""
+    return (keys / PRIVATE_NAME).exists()
+
+
+def _complete_pair(keys: Path) -> None:
+    with storage_errors(keys):
+        keys.mkdir(mode=0o700, parents=True, exist_ok=True)
+        keys.chmod(0o700)
+    with locked(keys / ".lock", "making the signing keys", _PATIENCE):
+        if not can_sign(keys):
+            _make_private(keys)
+        if not (keys / PUBLIC_NAME).exists():
+            public = _read_signer(keys / PRIVATE_NAME).private.public_key()
+            pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+            write_bytes(keys / PUBLIC_NAME, pem)
+
+
+def _make_private(keys: Path) -> None:
+    if (keys / PUBLIC_NAME).exists():
+        raise StorageError(
+            "only the public key is here: this home checks models but does not sign them",
+            where=keys / PRIVATE_NAME,
+            todo="Train in the home that holds the private key, or put the key back",
+        )
+    pem = Ed25519PrivateKey.generate().private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+    )
+    write_bytes(keys / PRIVATE_NAME, pem, mode=0o600)
+
+
+def _read_signer(path: Path) -> Signer:
+    content = read_file(path)
+    check_private(path)
+    try:
+        key = load_pem_private_key(content, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise _broken("private", path) from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise _broken("private", path)
+    return Signer(key)
+
+
+def _public_key(content: bytes, path: Path) -> Ed25519PublicKey:
+    try:
+        key = load_pem_public_key(content)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise _broken("public", path) from error
+    if not isinstance(key, Ed25519PublicKey):
+        raise _broken("public", path)
+    return key
+
+
+def _broken(kind: str, path: Path) -> TamperedError:
+    return TamperedError(
+        f"the {kind} key is not an Ed25519 key in PEM",
+        where=path,
+        todo="Put the pair back from a backup",
+    )
+
+
+def _decode(value: str) -> bytes:
+    # Base64 leaves four bits of its last letter unused: two texts for one signature.
+    content = base64.b64decode(value, validate=True)
+    if base64.b64encode(content).decode("ascii") != value:
+        raise binascii.Error("not canonical")
+    return content
+
+
+def _message(purpose: Purpose, content: bytes) -> bytes:
+    return b"digitline/1/" + purpose.value.encode("ascii") + b"\0" + sha256(content).digest()

@@ -1,0 +1,147 @@
+"""Reading a model's joblib file with a closed list of what it may contain.
+
+Nothing is looked up by name: a global that is not in the table is refused, and numpy's own are
+replaced by stand-ins that take plain numbers alone. So a file can rebuild a fitted classifier
+and nothing else, whoever signed it.
+"""
+
+import io
+import math
+import pickle
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NoReturn
+
+import numpy as np
+from joblib.numpy_pickle import NumpyArrayWrapper, NumpyUnpickler
+from sklearn.calibration import CalibratedClassifierCV, _CalibratedClassifier, _TemperatureScaling
+from sklearn.exceptions import InconsistentVersionWarning
+from sklearn.frozen import FrozenEstimator
+from sklearn.neural_network import MLPClassifier
+from sklearn.preprocessing import LabelBinarizer
+
+from digitline.errors import TamperedError
+
+# What a fitted model consists of beside plain values and arrays.
+PARTS: tuple[type, ...] = (
+    MLPClassifier,
+    LabelBinarizer,
+    CalibratedClassifierCV,
+    _CalibratedClassifier,
+    _TemperatureScaling,
+    FrozenEstimator,
+)
+# Little-endian float32 and float64 for weights, int64 for classes.
+DTYPES: Mapping[str, np.dtype[Any]] = MappingProxyType(
+    {name: np.dtype(f"<{name}") for name in ("f4", "f8", "i8")}
+)
+_DTYPE_STATE = (3, "<", None, None, None, -1, -1, 0)
+
+
+class ForbiddenError(Exception):
+    """A model file asks for something that is not on the list."""
+
+
+class _Dtype:
+    """Stand in for `numpy.dtype`, whose own state could describe any memory."""
+
+    def __init__(self, name: str, align: object, copy: object) -> None:
+        if name not in DTYPES or (align, copy) != (False, True):
+            raise ForbiddenError(f"an array of {name!r}")
+        self.dtype = DTYPES[name]
+
+    def __setstate__(self, state: object) -> None:
+        if state != _DTYPE_STATE:
+            raise ForbiddenError("an array of an unusual type")
+
+
+class _NdArray:
+    """Stand in for `numpy.ndarray`, which joblib names but does not call."""
+
+    def __init__(self) -> NoReturn:
+        raise ForbiddenError("an array made by hand")
+
+
+class _PlainArray(NumpyArrayWrapper):  # type: ignore[misc]  # joblib has no types
+    """Read an array of plain numbers that fits into what is left of the file."""
+
+    def read(self, unpickler: "_ModelUnpickler", ensure_native_byte_order: bool) -> Any:  # noqa: ANN401, FBT001 - joblib's signature
+        kind: object = self.dtype
+        if not isinstance(kind, _Dtype) or not _is_shape(self.shape):
+            raise ForbiddenError("an array that is not of plain numbers")
+        self.dtype: np.dtype[Any] = kind.dtype
+        if math.prod(self.shape) * self.dtype.itemsize > unpickler.remaining():
+            raise ForbiddenError("an array larger than its file")
+        return super().read(unpickler, ensure_native_byte_order)
+
+
+_ALLOWED: Mapping[tuple[str, str], type] = MappingProxyType(
+    {
+        **{(part.__module__, part.__qualname__): part for part in PARTS},
+        ("joblib.numpy_pickle", "NumpyArrayWrapper"): _PlainArray,
+        ("numpy", "ndarray"): _NdArray,
+        ("numpy", "dtype"): _Dtype,
+    }
+)
+
+
+class _ModelUnpickler(NumpyUnpickler):  # type: ignore[misc]  # joblib has no types
+    """joblib's reader, with every global looked up in a closed table."""
+
+    dispatch = NumpyUnpickler.dispatch.copy()
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__("", io.BytesIO(content), ensure_native_byte_order=True)
+        self._size = len(content)
+
+    def find_class(self, module: str, name: str) -> type:
+        """Give the class of the table; `ForbiddenError` where it is not in it."""
+        try:
+            return _ALLOWED[module, name]
+        except KeyError:
+            raise ForbiddenError(f"{module}.{name}") from None
+
+    def load_build(self) -> None:
+        """Give an object its state, but never a class: that would outlive the model."""
+        if isinstance(self.stack[-2], type):
+            raise ForbiddenError("a change to a class")
+        super().load_build()
+
+    dispatch[pickle.BUILD[0]] = load_build
+
+    def remaining(self) -> int:
+        """Count the bytes that have not been read."""
+        return self._size - int(self.file_handle.tell())
+
+
+def unpickle(content: bytes, where: Path) -> Any:  # noqa: ANN401 - scikit-learn has no types
+    """Rebuild the object a joblib file holds; raises `TamperedError` for anything unexpected."""
+    try:
+        with warnings.catch_warnings():
+            # Versions are compared before, by the card.
+            warnings.simplefilter("ignore", InconsistentVersionWarning)
+            unpickler = _ModelUnpickler(content)
+            model = unpickler.load()
+    except ForbiddenError as error:
+        raise TamperedError(
+            f"the model file asks for what no model needs ({error}); nothing was executed",
+            where=where,
+            todo="Do not use it, and find out who signed it",
+        ) from error
+    except Exception as error:  # a broken pickle can fail in any way
+        raise TamperedError(
+            f"the model file cannot be read ({type(error).__name__})",
+            where=where,
+            todo="Put it back from a backup",
+        ) from error
+    if type(model) not in PARTS or unpickler.remaining():
+        raise TamperedError(
+            "the model file holds no model", where=where, todo="Put it back from a backup"
+        )
+    return model
+
+
+def _is_shape(shape: object) -> bool:
+    return isinstance(shape, tuple) and all(type(side) is int and side >= 0 for side in shape)
