@@ -93,9 +93,7 @@ def _pass_test_rows(origin: Origin, writers: _Writers, seen: set[bytes]) -> None
         writers.write(TEST, batch.filter(_unseen(batch, seen)))
 
 
-def _divide_train_rows(
-    origin: Origin, writers: _Writers, seen: set[bytes], shares: Shares
-) -> None:
+def _divide_train_rows(origin: Origin, writers: _Writers, seen: set[bytes], shares: Shares) -> None:
     for batch in read_batches(origin.train):
         new = batch.filter(_unseen(batch, seen))
         part = assign(digests(new), shares, own_test=origin.test is not None)

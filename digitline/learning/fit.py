@@ -1,0 +1,309 @@
+"""The fitting loop around `MLPClassifier`: distort, step, average, validate, keep the best."""
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.neural_network import MLPClassifier
+
+from digitline.commit import file_digest
+from digitline.errors import TrainingError
+from digitline.learning import checkpoint as checkpoints
+from digitline.learning.epoch import Epoch
+from digitline.learning.network import (
+    check_start,
+    copy_weights,
+    new_model,
+    step_through,
+    weights_of,
+)
+from digitline.learning.optimiser import Adam, Schedule, Weights, install, strip
+from digitline.learning.recipe import Recipe
+from digitline.learning.stream import Chunk, Part, ahead, count_labels, shuffled
+from digitline.pixels.distort import distort
+from digitline.rows import labels, pixels, read_batches
+
+__all__ = ["Epoch", "Fitted", "Part", "fit", "plan_digest"]
+
+FEWEST_ROWS = 20
+# Rows handed to one `partial_fit`: 16 MB as float32.
+_CHUNK = 5_000
+_AHEAD = 2
+# Changes whenever the same plan would give another result than before.
+_VERSION = "1"
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a training gives."""
+
+    model: MLPClassifier
+    curve: tuple[Epoch, ...]
+    best_epoch: int  # whose averaged weights the model has
+    seconds: float  # of all epochs, over every resumption
+    rows: int
+    warm: bool  # started from an earlier model
+    resumed: int  # epochs taken from a checkpoint
+    stopped_early: bool
+
+
+def fit(
+    recipe: Recipe,
+    train: Sequence[Part],
+    validation: Path,
+    *,
+    seed: int,
+    checkpoint: Path | None = None,
+    start: MLPClassifier | None = None,
+    on_epoch: Callable[[Epoch], None] = lambda _: None,
+) -> Fitted:
+    """Train a network on normalised rows and keep its best averaged weights.
+
+    With a `checkpoint` file, a training that was killed goes on after its last whole epoch and
+    ends with the same weights, bit for bit; the file stays, for the caller to remove. `start` is
+    a fitted model whose weights to start from. The model expects px / 255 in float32.
+
+    Raises `TrainingError` for fewer than 20 rows, a single digit, a missing label, a loss that is
+    not a number, a checkpoint of another training; `SettingsError` for a `start` that does not fit.
+    """
+    counts = _check_rows(train, validation)
+    if start is not None:
+        check_start(start, recipe)
+    plan = plan_digest(recipe, train, validation, seed=seed, start=start)
+    training = _Training(recipe, train, validation, seed, counts)
+    if start is not None:
+        training.start_from(start)
+    resumed = 0
+    if checkpoint is not None and (saved := checkpoints.load(checkpoint, plan)) is not None:
+        training.restore(saved)
+        resumed = len(training.curve)
+        for epoch in training.curve:
+            on_epoch(epoch)
+    while not training.is_over:
+        epoch = training.run_epoch()
+        if checkpoint is not None:
+            checkpoints.save(checkpoint, training.snapshot(plan))
+        on_epoch(epoch)
+    return Fitted(
+        model=training.finish(),
+        curve=tuple(training.curve),
+        best_epoch=training.best_epoch,
+        seconds=sum(epoch.seconds for epoch in training.curve),
+        rows=int(counts.sum()),
+        warm=start is not None,
+        resumed=resumed,
+        stopped_early=len(training.curve) < recipe.epochs,
+    )
+
+
+def plan_digest(
+    recipe: Recipe,
+    train: Sequence[Part],
+    validation: Path,
+    *,
+    seed: int,
+    start: MLPClassifier | None = None,
+) -> str:
+    """Digest all that determines a training's result, as 64 hex digits; names its checkpoint."""
+    parts = [f"{file_digest(part.path)} {part.weight!r}" for part in train]
+    origin = "" if start is None else _weights_digest(weights_of(start))
+    lines = (_VERSION, recipe.model_dump_json(), str(seed), file_digest(validation), origin)
+    return checkpoints.digest_of(*lines, *parts)
+
+
+class _Training:
+    """The state of a training between two epochs."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        train: Sequence[Part],
+        validation: Path,
+        seed: int,
+        counts: NDArray[np.int64],
+    ) -> None:
+        self._recipe = recipe
+        self._train = train
+        self._validation = validation
+        self._seed = seed
+        self._class_weights = _class_weights(recipe, counts)
+        self._weighted = recipe.class_weight != "none" or len({part.weight for part in train}) > 1
+        steps = math.ceil(int(counts.sum()) / recipe.batch)
+        self._optimiser = Adam(_schedule(recipe, steps), recipe.averaging * steps)
+        self._model = new_model(recipe, seed)
+        self._optimiser.begin(weights_of(self._model))
+        install(self._model, self._optimiser)
+        self.curve: list[Epoch] = []
+        self.best_epoch = 0
+        self._best = [weight.copy() for weight in self._optimiser.mean]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all epochs have run, or the last ones brought nothing."""
+        run, patience = len(self.curve), self._recipe.patience
+        stale = 0 < patience <= run - self.best_epoch
+        return run >= self._recipe.epochs or stale
+
+    def start_from(self, model: MLPClassifier) -> None:
+        """Take over the weights of an earlier model."""
+        copy_weights(weights_of(model), weights_of(self._model))
+        self._optimiser.begin(weights_of(self._model))
+
+    def run_epoch(self) -> Epoch:
+        """Pass over the training rows once, then validate."""
+        began = time.perf_counter()
+        number = len(self.curve) + 1
+        losses, counts = [], []
+        for digits, targets, weights in self._chunks(number):
+            batch = self._recipe.batch
+            losses.append(step_through(self._model, digits, targets, weights, batch))
+            counts.append(len(digits))
+        loss, error = self._validate()
+        epoch = Epoch(
+            number=number,
+            of=self._recipe.epochs,
+            train_loss=float(np.average(losses, weights=counts)),
+            validation_loss=loss,
+            validation_error=error,
+            rate=self._optimiser.schedule.rate(self._optimiser.step - 1),
+            seconds=time.perf_counter() - began,
+        )
+        if not self.curve or loss < self.curve[self.best_epoch - 1].validation_loss:
+            self.best_epoch = number
+            copy_weights(self._optimiser.mean, self._best)
+        self.curve.append(epoch)
+        return epoch
+
+    def snapshot(self, plan: str) -> checkpoints.Checkpoint:
+        """Describe the state, for the disk."""
+        progress = checkpoints.Progress(
+            plan=plan,
+            step=self._optimiser.step,
+            best_epoch=self.best_epoch,
+            curve=tuple(self.curve),
+        )
+        arrays = {
+            f"{name}_{place}": array
+            for name, weights in self._state().items()
+            for place, array in enumerate(weights)
+        }
+        return checkpoints.Checkpoint(progress, arrays)
+
+    def restore(self, saved: checkpoints.Checkpoint) -> None:
+        """Take up the state of an earlier process."""
+        for name, weights in self._state().items():
+            stored = [saved.arrays[f"{name}_{place}"] for place in range(len(weights))]
+            copy_weights(stored, weights)
+        self._optimiser.step = saved.progress.step
+        self.best_epoch = saved.progress.best_epoch
+        self.curve = list(saved.progress.curve)
+
+    def finish(self) -> MLPClassifier:
+        """Give the model with its best weights, and without what only training needs."""
+        copy_weights(self._best, weights_of(self._model))
+        strip(self._model)
+        self._model.set_params(batch_size=self._recipe.batch)
+        self._model.n_iter_ = len(self.curve)
+        self._model.loss_curve_ = [epoch.train_loss for epoch in self.curve]
+        return self._model
+
+    def _state(self) -> dict[str, Weights]:
+        return {
+            "weight": weights_of(self._model),
+            "first": self._optimiser.first,
+            "second": self._optimiser.second,
+            "mean": self._optimiser.mean,
+            "best": self._best,
+        }
+
+    def _chunks(
+        self, number: int
+    ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int8], NDArray[np.float32] | None]]:
+        """Yield distorted digits, (n, 784), their labels and weights, made ahead by threads."""
+        batch = self._recipe.batch
+        size = batch * max(1, _CHUNK // batch)
+        rows = shuffled(self._train, size, np.random.default_rng([self._seed, number]))
+        # A generator of its own for each chunk: whichever thread makes it, it comes out the same.
+        items = (
+            (chunk, np.random.default_rng([self._seed, number, place]))
+            for place, chunk in enumerate(rows, start=1)
+        )
+        return ahead(items, self._prepare, workers=os.cpu_count() or 1, depth=_AHEAD)
+
+    def _prepare(
+        self, item: tuple[Chunk, np.random.Generator]
+    ) -> tuple[NDArray[np.float32], NDArray[np.int8], NDArray[np.float32] | None]:
+        chunk, rng = item
+        digits = _scale(distort(chunk.digits, self._recipe.distortion, rng))
+        targets = chunk.labels
+        weights = chunk.weights * self._class_weights[targets] if self._weighted else None
+        if self._recipe.label_noise:
+            wrong = rng.random(len(targets)) < self._recipe.label_noise
+            targets = np.where(wrong, rng.integers(0, 10, len(targets), np.int8), targets)
+        return digits, targets, weights
+
+    def _validate(self) -> tuple[float, float]:
+        """Give the mean loss and the share of errors of the averaged weights."""
+        own = self._model.coefs_, self._model.intercepts_
+        layers = len(own[0])
+        mean = self._optimiser.mean
+        self._model.coefs_, self._model.intercepts_ = mean[:layers], mean[layers:]
+        loss, wrong, rows = 0.0, 0, 0
+        for batch in read_batches(self._validation, ["label", "px"]):
+            truth = labels(batch)
+            chances = self._model.predict_proba(_scale(pixels(batch)))
+            right = chances[np.arange(len(truth)), truth]
+            loss -= float(np.log(np.maximum(right, 1e-30), dtype=np.float64).sum())
+            wrong += int((chances.argmax(axis=1) != truth).sum())
+            rows += len(truth)
+        self._model.coefs_, self._model.intercepts_ = own
+        return loss / rows, wrong / rows
+
+
+def _check_rows(train: Sequence[Part], validation: Path) -> NDArray[np.int64]:
+    """Count the digits, (10,), and raise `TrainingError` where they are not worth training on."""
+    counts = sum((count_labels(part.path) for part in train), np.zeros(10, np.int64))
+    if counts.sum() < FEWEST_ROWS:
+        raise TrainingError(
+            f"{counts.sum()} training rows, but at least {FEWEST_ROWS} are needed",
+            todo="Add labelled images",
+        )
+    if np.count_nonzero(counts) == 1:
+        raise TrainingError(
+            f"every training row is a {counts.argmax()}", todo="Add images of other digits"
+        )
+    if not count_labels(validation).sum():
+        raise TrainingError("no rows to validate with", where=validation, todo="Add images")
+    return counts
+
+
+def _class_weights(recipe: Recipe, counts: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Weigh each digit, (10,)."""
+    if recipe.class_weight == "none":
+        return np.ones(len(counts), np.float32)
+    even = counts.sum() / np.count_nonzero(counts)
+    return np.asarray(even / np.maximum(counts, 1), np.float32)
+
+
+def _schedule(recipe: Recipe, steps: int) -> Schedule:
+    """Turn the recipe's epochs into steps, `steps` an epoch."""
+    return Schedule(
+        highest=recipe.rate,
+        warm_up=round(recipe.warm_up * steps),
+        total=recipe.epochs * steps,
+        final=recipe.final_rate,
+    )
+
+
+def _scale(digits: NDArray[np.uint8]) -> NDArray[np.float32]:
+    scaled: NDArray[np.float32] = np.divide(digits, np.float32(255), dtype=np.float32)
+    return scaled
+
+
+def _weights_digest(weights: Weights) -> str:
+    return checkpoints.digest_of(*(weight.tobytes().hex() for weight in weights))

@@ -1,0 +1,109 @@
+"""An `MLPClassifier` ready to be fitted: its weights drawn, copied or averaged by us."""
+
+import warnings
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.neural_network import MLPClassifier
+from sklearn.utils.validation import check_is_fitted
+
+from digitline.errors import SettingsError, TrainingError
+from digitline.learning.optimiser import Weights
+from digitline.learning.recipe import Recipe
+from digitline.rows import PIXELS
+
+CLASSES = np.arange(10)
+
+
+def new_model(recipe: Recipe, seed: int) -> MLPClassifier:
+    """Make a classifier of all ten digits with fresh weights, in float32.
+
+    The layers are drawn as in He et al., "Delving deep into rectifiers" (ICCV 2015).
+    """
+    model = MLPClassifier(
+        hidden_layer_sizes=recipe.hidden,
+        alpha=recipe.alpha,
+        batch_size=len(CLASSES),
+        learning_rate_init=recipe.rate,
+        shuffle=False,
+        random_state=seed,
+    )
+    # The first call sizes the layers for the classes; what it learns is overwritten.
+    model.partial_fit(np.zeros((len(CLASSES), PIXELS), np.float32), CLASSES, classes=CLASSES)
+    rng = np.random.default_rng([seed, 0])
+    for layer, biases in zip(model.coefs_, model.intercepts_, strict=True):
+        bound = np.sqrt(6 / layer.shape[0])
+        layer[...] = rng.uniform(-bound, bound, layer.shape)
+        biases[...] = 0
+    model.coefs_[-1] *= np.sqrt(1 / 2)  # no rectifier follows the last layer
+    return model
+
+
+def weights_of(model: MLPClassifier) -> Weights:
+    """List the arrays a model learns, in the order its optimiser sees them; not copies."""
+    return [*model.coefs_, *model.intercepts_]
+
+
+def copy_weights(source: Iterable[NDArray[np.float32]], target: Weights) -> None:
+    """Copy weights into the arrays of `target`; the shapes must agree."""
+    for array, place in zip(source, target, strict=True):
+        if array.shape != place.shape:
+            raise ValueError(f"weights of shape {array.shape} do not fit {place.shape}")
+        place[...] = array
+
+
+def check_start(start: MLPClassifier, recipe: Recipe) -> None:
+    """Raise `SettingsError` unless training may start from `start`."""
+    check_is_fitted(start)
+    layers = tuple(len(biases) for biases in start.intercepts_[:-1])
+    inputs = start.coefs_[0].shape[0]
+    if (inputs, layers) != (PIXELS, recipe.hidden) or start.activation != "relu":
+        raise SettingsError(
+            f"the model to start from has {inputs} inputs and layers of {_listed(layers)} "
+            f"({start.activation}) where the recipe wants {PIXELS} and {_listed(recipe.hidden)}",
+            todo="Train from the start, or with the model's own recipe",
+        )
+    if not np.array_equal(start.classes_, CLASSES):
+        raise SettingsError(
+            "the model to start from does not know all ten digits", todo="Train from the start"
+        )
+
+
+def step_through(
+    model: MLPClassifier,
+    digits: NDArray[np.float32],
+    labels: NDArray[np.int8],
+    weights: NDArray[np.float32] | None,
+    batch: int,
+) -> float:
+    """Take one step for each mini-batch of the digits, (n, 784); give the mean loss.
+
+    Raises `TrainingError` where the loss is not a number.
+    """
+    # The last rows of an epoch may be fewer than a mini-batch.
+    model.set_params(batch_size=min(batch, len(digits)))
+    try:
+        with warnings.catch_warnings(), np.errstate(over="ignore", invalid="ignore"):
+            # scikit-learn turns Ctrl-C into a warning and goes on.
+            warnings.filterwarnings("error", "Training interrupted by user")
+            model.partial_fit(digits, labels, sample_weight=weights)
+    except UserWarning as warning:
+        raise KeyboardInterrupt from warning
+    except ValueError as error:
+        if "non-finite" not in str(error):
+            raise
+        raise _diverged() from error
+    if not np.isfinite(model.loss_):
+        raise _diverged()
+    return float(model.loss_)
+
+
+def _diverged() -> TrainingError:
+    return TrainingError(
+        "the loss is no longer a number", todo="Lower the recipe's rate or raise its warm_up"
+    )
+
+
+def _listed(layers: Iterable[int]) -> str:
+    return "-".join(map(str, layers))
