@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +21,7 @@ from digitline.errors import DataError, IncompatibleError
 SIDE = 28
 PIXELS = SIDE * SIDE
 ROW_GROUP = 8192
+GROUP_BYTES = 64 << 20
 UNLABELLED = -1
 
 _HUGGING_FACE = {
@@ -130,7 +132,10 @@ def digests(batch: pa.RecordBatch) -> NDArray[np.uint8]:
 
 
 class RowWriter:
-    """Write batches of rows to one Parquet file, in row groups of `ROW_GROUP`."""
+    """Write batches of rows to one Parquet file, in row groups of `ROW_GROUP`.
+
+    A group ends sooner where its rows reach `GROUP_BYTES`: raw rows may be photographs.
+    """
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         """Open `path` for rows of `schema`."""
@@ -153,6 +158,8 @@ class RowWriter:
         self._waiting.append(batch)
         self.rows += batch.num_rows
         while sum(waiting.num_rows for waiting in self._waiting) >= ROW_GROUP:
+            self._write_group(ROW_GROUP)
+        if sum(waiting.nbytes for waiting in self._waiting) >= GROUP_BYTES:
             self._write_group(ROW_GROUP)
 
     def close(self) -> None:
@@ -198,12 +205,16 @@ def read_batches(
 
 
 @contextmanager
-def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
+def open_parquet(source: Path | IO[bytes]) -> Iterator[pq.ParquetFile]:
     """Open a Parquet file; `DataError` where it is not one or is broken inside."""
+    path = source if isinstance(source, Path) else Path(source.name)
     try:
-        with storage_errors(path), pq.ParquetFile(path, memory_map=True) as file:
+        with storage_errors(path), pq.ParquetFile(source, memory_map=True) as file:
             yield file
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowException, OSError) as error:
+        # Arrow raises a bare `OSError` for broken pages; the system's own has a number.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         raise DataError(
             "not a readable Parquet file", where=path, todo="Write it again, or leave it out"
         ) from error
