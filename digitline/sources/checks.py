@@ -6,6 +6,7 @@ break a rule are dropped whatever its severity; the threshold says how large the
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -17,7 +18,7 @@ from digitline.sources.item import Part
 
 Severity: TypeAlias = Literal["block", "warn"]
 CLASSES = 10
-KEPT = ""
+KEPT = 0
 
 
 class Checks(BaseModel):
@@ -135,6 +136,11 @@ DROPPING: tuple[Rule, ...] = (
     ),
 )
 
+# The code a row carries for the rule it breaks; `KEPT` is nobody's.
+CODES: Mapping[str, int] = MappingProxyType(
+    {rule.name: code for code, rule in enumerate(DROPPING, start=KEPT + 1)}
+)
+
 # Rules about the rows that remain.
 REMAINING: tuple[Rule, ...] = (
     Rule(
@@ -180,13 +186,14 @@ class Survey:
     """What a first look at every row of a source keeps of it, training rows before test rows.
 
     `digests` (n, 32) uint8 SHA-256 of the bytes, `labels` (n,) int8 with -1 where there is none
-    in 0-9, `faults` (n,) the name of the rule a row breaks by itself or `KEPT`, `sizes` the
-    number of rows a part.
+    in 0-9, `names` (n,) uint64 a hash of each path, `faults` (n,) uint8 the code of the rule a row
+    breaks by itself or `KEPT`, `sizes` the number of rows a part.
     """
 
     digests: NDArray[np.uint8]
     labels: NDArray[np.int8]
-    faults: NDArray[np.str_]
+    names: NDArray[np.uint64]
+    faults: NDArray[np.uint8]
     sizes: Mapping[Part, int]
 
     @property
@@ -195,8 +202,8 @@ class Survey:
         return np.arange(len(self.labels)) < self.sizes.get("train", 0)
 
 
-def find_faults(survey: Survey) -> NDArray[np.str_]:
-    """Name the rule each row is dropped for, (n,), `KEPT` for the rows that remain.
+def find_faults(survey: Survey) -> NDArray[np.uint8]:
+    """Find the code of the rule each row is dropped for, (n,), `KEPT` for those that remain.
 
     Identical files with different labels all go. Of a file that is in both parts the training
     copies go, of one that is twice in a part the later.
@@ -211,17 +218,17 @@ def find_faults(survey: Survey) -> NDArray[np.str_]:
     repeated = np.ones(len(rows), bool)
     # Groups are told apart by part: a test row repeats only an earlier test row.
     repeated[np.unique(2 * groups + test, return_index=True)[1]] = False
-    faults[rows[repeated]] = "duplicates"
-    faults[rows[leaking]] = "leakage"
-    faults[rows[conflicting]] = "conflicts"
+    faults[rows[repeated]] = CODES["duplicates"]
+    faults[rows[leaking]] = CODES["leakage"]
+    faults[rows[conflicting]] = CODES["conflicts"]
     return faults
 
 
-def judge(survey: Survey, faults: NDArray[np.str_], checks: Checks) -> tuple[Outcome, ...]:
+def judge(survey: Survey, faults: NDArray[np.uint8], checks: Checks) -> tuple[Outcome, ...]:
     """Hold every rule against the rows: `faults` as `find_faults` gave them."""
     total = len(faults)
     outcomes = [
-        _outcome(rule, int((faults == rule.name).sum()), total, checks) for rule in DROPPING
+        _outcome(rule, int((faults == CODES[rule.name]).sum()), total, checks) for rule in DROPPING
     ]
     kept = faults == KEPT
     training, test = kept & survey.training, kept & ~survey.training
@@ -298,7 +305,7 @@ def _share(count: int, total: int) -> float:
 
 
 def _group(digests: NDArray[np.uint8]) -> NDArray[np.intp]:
-    """Number equal digests alike: (n, 32) to (n,)."""
+    """Give equal digests the same number: (n, 32) to (n,)."""
     keys = np.ascontiguousarray(digests).view("V32").reshape(-1)
     return np.unique(keys, return_inverse=True)[1]
 
@@ -316,4 +323,5 @@ def _spread(groups: NDArray[np.intp], labels: NDArray[np.int8]) -> NDArray[np.bo
     lowest, highest = np.full(size, CLASSES), np.full(size, -1)
     np.minimum.at(lowest, groups, labels)
     np.maximum.at(highest, groups, labels)
-    return (lowest != highest)[groups]
+    spread: NDArray[np.bool_] = (lowest != highest)[groups]
+    return spread

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,7 +128,7 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
         with storage_errors(path), path.open("rb") as plain:
             if plain.peek(2)[:2] == _GZIP:
                 with gzip.open(plain) as unpacked:
-                    yield unpacked
+                    yield cast("IO[bytes]", unpacked)
             else:
                 yield plain
     except FileNotFoundError as error:

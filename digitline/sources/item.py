@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 
 Part: TypeAlias = Literal["train", "test"]
 PARTS: tuple[Part, ...] = ("train", "test")
+NO_IMAGE = "no-image"
 
 
 @dataclass(frozen=True)
