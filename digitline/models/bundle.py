@@ -28,7 +28,6 @@ from digitline.models.card import (
     to_json,
 )
 from digitline.models.files import read_files
-from digitline.models.pickling import to_bytes
 from digitline.models.signing import Purpose, Signature, Signer, Verifier
 from digitline.models.unpickling import unpickle
 from digitline.pixels.normalise import NORMALISER
@@ -76,18 +75,18 @@ def predict(estimator: Any, px: NDArray[np.uint8]) -> NDArray[np.float32]:  # no
 
 def save(
     directory: Path,
-    estimator: Any,  # noqa: ANN401 - scikit-learn has no types
+    content: bytes,
     facts: Facts,
     version: str,
     golden: NDArray[np.uint8],
     signer: Signer,
 ) -> Card:
-    """Write model, card and signature into `directory`; `golden` are (n, 784) uint8 digits.
+    """Write model, card and signature into `directory`.
 
-    The golden rows are scored by the model as it will be loaded. Raises `IncompatibleError`
-    where `estimator` is not a classifier that `load` would take.
+    `content` is a classifier as `pickling.to_bytes` gives it, `golden` (n, 784) uint8 digits,
+    which are scored by the model as it will be loaded. Raises `IncompatibleError` where it is
+    not a classifier that `load` would take.
     """
-    content = to_bytes(estimator)
     rebuilt = unpickle(content, directory / MODEL_NAME)
     if not _reads_digits(rebuilt):
         raise IncompatibleError(
@@ -139,9 +138,8 @@ def _check_card(
     directory: Path, card: bytes, signature: bytes, verifier: Verifier, card_digest: str | None
 ) -> Card:
     path = directory / CARD_NAME
-    verifier.check(
-        Purpose.VERSION, card, _parse_signature(signature, directory / SIGNATURE_NAME), path
-    )
+    signed = _parse_signature(signature, directory / SIGNATURE_NAME)
+    verifier.check(Purpose.VERSION, card, signed, path, _RESTORE)
     parsed = parse_card(card, str(path))
     if parsed.version != directory.name:
         raise TamperedError(

@@ -61,8 +61,10 @@ class Verifier:
         raw = self.public.public_bytes(Encoding.Raw, PublicFormat.Raw)
         return sha256(raw).hexdigest()[:16]
 
-    def check(self, purpose: Purpose, content: bytes, signature: Signature, where: Path) -> None:
-        """Raise `TamperedError` unless our key signed `content` for `purpose`."""
+    def check(
+        self, purpose: Purpose, content: bytes, signature: Signature, where: Path, todo: str
+    ) -> None:
+        """Raise `TamperedError`, with `todo` as its advice, unless we signed `content` for this."""
         if signature.key != self.fingerprint:
             raise TamperedError(
                 f"signed by another key ({signature.key}, not {self.fingerprint})",
@@ -72,9 +74,7 @@ class Verifier:
         try:
             self.public.verify(_decode(signature.value), _message(purpose, content))
         except (InvalidSignature, binascii.Error) as error:
-            raise TamperedError(
-                "the signature does not match", where=where, todo="Put it back from a backup"
-            ) from error
+            raise TamperedError("the signature does not match", where=where, todo=todo) from error
 
 
 @dataclass(frozen=True)
