@@ -5,9 +5,11 @@ The rooms know nothing of this module: each takes its own part of the settings b
 
 import os
 import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -121,3 +123,37 @@ def _refuse_unknown_variables() -> None:
             raise SettingsError(
                 "no such setting", where=variable, todo="`digitline settings` lists them all"
             )
+
+
+@dataclass(frozen=True)
+class Line:
+    """One setting: its dotted name, value, environment variable and meaning."""
+
+    name: str
+    value: str
+    variable: str
+    description: str
+
+
+def explain(settings: Settings) -> Iterator[Line]:
+    """List every setting with its value."""
+    yield from _explain(settings, ())
+
+
+def _explain(group: object, path: tuple[str, ...]) -> Iterator[Line]:
+    for name, description in _fields(group):
+        value, where = getattr(group, name), (*path, name)
+        if isinstance(value, BaseModel) or is_dataclass(value):
+            yield from _explain(value, where)
+        else:
+            variable = _PREFIX + "__".join(where).upper()
+            yield Line(".".join(where), str(value), variable, description)
+
+
+def _fields(group: object) -> Iterator[tuple[str, str]]:
+    if isinstance(group, BaseModel):
+        for name, field in type(group).model_fields.items():
+            yield name, field.description or ""
+    elif is_dataclass(group):
+        for entry in fields(group):
+            yield entry.name, entry.metadata.get("description", "")

@@ -10,6 +10,7 @@ from digitline.commit import Manifest, read_manifest
 from digitline.errors import DataError
 from digitline.learning.parts import TEST, VALIDATION, Origin, split_rows, train_name
 from digitline.learning.split import Shares
+from digitline.models.card import Rows
 from digitline.pixels.normalise import NORMALISER
 from digitline.provenance import digest_of
 from tasks import stage
@@ -22,16 +23,21 @@ class Split(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    directory: Path
-    digest: str
+    manifest: Manifest
     train: dict[str, Path]
     validation: Path
     test: Path
     digits: dict[str, tuple[int, ...]]
     """Images of each digit, by part."""
 
+    def identity(self, part: str) -> Rows:
+        """Give the number of rows of a part and the digest of its files."""
+        files = [shard for shard in self.manifest.shards if shard.name.startswith(part)]
+        digest = digest_of({shard.name: shard.sha256 for shard in files})
+        return Rows(rows=sum(shard.rows for shard in files), digest=digest)
 
-@stage
+
+@stage()
 def split_by_digest(origins: Sequence[Origin], cache: Path, shares: Shares) -> Split:
     """Split the rows of the data sets into a directory under `cache`."""
     key = digest_of(
@@ -45,8 +51,7 @@ def split_by_digest(origins: Sequence[Origin], cache: Path, shares: Shares) -> S
     manifest = read_manifest(directory) or split_rows(origins, directory, shares, NORMALISER, key)
     _require_rows(manifest, directory)
     split = Split(
-        directory=directory,
-        digest=manifest.digest,
+        manifest=manifest,
         train={origin.name: directory / train_name(origin.name) for origin in origins},
         validation=directory / VALIDATION,
         test=directory / TEST,

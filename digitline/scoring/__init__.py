@@ -1,0 +1,1 @@
+"""From a listing of images to answers, every image exactly once."""

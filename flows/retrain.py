@@ -1,0 +1,364 @@
+"""The `retrain` flow: from sources to a judged, registered and perhaps promoted model."""
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from prefect import flow
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+from pydantic import BaseModel, ConfigDict
+
+from digitline.commit import Manifest, describe, locked, write_manifest
+from digitline.errors import IncompatibleError, NoModelError
+from digitline.home import Home
+from digitline.judging.gate import Kind
+from digitline.learning.fit import Part
+from digitline.learning.parts import Origin
+from digitline.learning.recipe import Recipe, load_recipe
+from digitline.models.card import Card, Facts
+from digitline.models.card import Data as DataIdentity
+from digitline.models.card import Verdict as CardVerdict
+from digitline.models.registry import Registry
+from digitline.pixels.normalise import NORMALISER
+from digitline.provenance import code_digest, digest_of, library_versions
+from digitline.report import data as report_data
+from digitline.runs import Run, open_run
+from digitline.settings import Settings, load_settings
+from digitline.sources.dataset import Ingested
+from tasks.evaluate import Evaluated, evaluate_challenger
+from tasks.ingest import ingest_source
+from tasks.normalise import Normalised, normalise_rows
+from tasks.promote import promote_challenger
+from tasks.register import register_challenger
+from tasks.render import describe_data, render_retrain
+from tasks.split import Split, split_by_digest
+from tasks.train import Trained, train_network
+
+_log = logging.getLogger("digitline.retrain")
+_TRIAL = "trial.parquet"
+
+
+class Retrained(BaseModel):
+    """What a retraining came to; `unchanged` leaves the champion's version and report."""
+
+    model_config = ConfigDict(frozen=True)
+
+    verdict: Kind
+    version: str
+    error: float
+    report: Path
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that determines the model: the rows, the recipe, the seed and the code."""
+
+    data: DataIdentity
+    recipe_name: str
+    recipe: Recipe
+    seed: int
+    code: str
+
+    @property
+    def recipe_digest(self) -> str:
+        """Identify the recipe by its values, whatever it is called."""
+        return digest_of(self.recipe.model_dump(mode="json"))
+
+    @property
+    def key(self) -> str:
+        """Identify the training: the same key, the same model."""
+        return digest_of(
+            {
+                "data": self.data.model_dump(),
+                "recipe": self.recipe_digest,
+                "seed": self.seed,
+                "code": self.code,
+            }
+        )
+
+    def made(self, card: Card) -> bool:
+        """Say whether the model of that card came from this very plan."""
+        return (card.data, card.recipe_digest, card.seed, card.code) == (
+            self.data,
+            self.recipe_digest,
+            self.seed,
+            self.code,
+        )
+
+
+@dataclass
+class Clock:
+    """The stages so far, and the seconds each took."""
+
+    stages: list[report_data.Stage] = field(default_factory=list)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time a stage."""
+        began = time.perf_counter()
+        yield
+        self.stages.append(report_data.Stage(name=name, seconds=time.perf_counter() - began))
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of all stages."""
+        return sum(stage.seconds for stage in self.stages)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The data sets by name, and their rows split into parts."""
+
+    data_sets: dict[str, Ingested]
+    split: Split
+
+
+@flow(persist_result=False)
+def retrain(
+    sources: Sequence[str] = ("mnist",),
+    recipe: str | None = None,
+    seed: int | None = None,
+    force: bool = False,  # noqa: FBT001, FBT002 - a switch on Prefect's run form
+) -> Retrained:
+    """Retrain on labelled sources, judge the result, and promote it where the gate lets it.
+
+    Parameters
+    ----------
+    sources
+        Data sets by name (`mnist` is embedded), or paths to ingest: IDX, folder, CSV, Parquet.
+    recipe
+        Recipe to train with, a name or a TOML file; the setting where none is given.
+    seed
+        Seed of everything random; the setting where none is given.
+    force
+        Train even where data, recipe, seed and code are the champion's.
+    """
+    settings = load_settings(recipe=recipe, seed=seed)
+    home = settings.places
+    home.prepare()
+    with locked(home.lock("retrain"), "retrain"):
+        clock = Clock()
+        prepared = _prepare(sources, settings, clock)
+        plan = _plan(prepared, settings)
+        registry = Registry(home.models, home.keys)
+        champion = None if force else _champion_of(plan, registry)
+        if champion is not None:
+            return _leave_unchanged(champion, home)
+        return _challenge(plan, prepared, settings, registry, clock)
+
+
+def _prepare(sources: Sequence[str], settings: Settings, clock: Clock) -> Prepared:
+    home = settings.places
+    data_sets: dict[str, Ingested] = {}
+    with clock.stage("ingest"):
+        for source in sources:
+            ingested = ingest_source(source, home.data, settings.checks, settings.decoding)
+            data_sets[ingested.directory.name] = ingested
+    with clock.stage("normalise"):
+        origins = [
+            _origin(name, normalise_rows(ingested.directory, home.normalised, settings.decoding))
+            for name, ingested in data_sets.items()
+        ]
+    with clock.stage("split"):
+        split = split_by_digest(origins, home.splits, settings.shares)
+    return Prepared(data_sets, split)
+
+
+def _origin(name: str, rows: Normalised) -> Origin:
+    test = rows.directory / "test.parquet"
+    return Origin(name, rows.directory / "train.parquet", test if "test" in rows.parts else None)
+
+
+def _plan(prepared: Prepared, settings: Settings) -> Plan:
+    split = prepared.split
+    return Plan(
+        data=DataIdentity(
+            name=", ".join(prepared.data_sets),
+            manifest=split.manifest.digest,
+            train=split.identity("train"),
+            validation=split.identity("validation"),
+            test=split.identity("test"),
+        ),
+        recipe_name=Path(settings.recipe).stem,
+        recipe=load_recipe(settings.recipe),
+        seed=settings.seed,
+        code=code_digest(),
+    )
+
+
+def _champion_of(plan: Plan, registry: Registry) -> Card | None:
+    """Give the champion's card where it came from this very plan."""
+    try:
+        card = registry.card(registry.champion())
+    except (NoModelError, IncompatibleError):
+        return None
+    return card if plan.made(card) else None
+
+
+def _leave_unchanged(champion: Card, home: Home) -> Retrained:
+    _log.info(
+        "  unchanged  data, recipe, seed and code are those of %s (%.2f %% error); "
+        "`--force` trains anyway",
+        champion.version,
+        100 * champion.metrics.error,
+    )
+    return Retrained(
+        verdict="unchanged",
+        version=champion.version,
+        error=champion.metrics.error,
+        report=home.reports / champion.run / "report.html",
+    )
+
+
+def _challenge(
+    plan: Plan, prepared: Prepared, settings: Settings, registry: Registry, clock: Clock
+) -> Retrained:
+    """Train, evaluate, register, report and perhaps promote a challenger."""
+    home, split = settings.places, prepared.split
+    run = open_run(home, "retrain", plan.key, _now())
+    _log.info("%s%s", run.id, ", taken up again" if run.resumed else "")
+    with clock.stage("train"):
+        trained = train_network(
+            plan.recipe_name,
+            plan.recipe,
+            [Part(path) for path in split.train.values()],
+            split.validation,
+            plan.seed,
+            home.checkpoints / f"{run.id}.joblib",
+        )
+    with clock.stage("evaluate"):
+        evaluated = evaluate_challenger(
+            trained.draft,
+            trained.sha256,
+            trained.curve[trained.best_epoch - 1].validation_error,
+            split.test,
+            registry,
+            settings.gate,
+            run.directory / _TRIAL,
+        )
+    facts = _facts(run, plan, evaluated, settings.threshold)
+    with clock.stage("register"):
+        version = register_challenger(trained.draft, trained.sha256, facts, split.test, registry)
+    report = render_retrain(
+        _report(run, version, facts, trained, evaluated, prepared, clock),
+        evaluated.trial,
+        settings.threshold,
+        list(split.train.values()),
+        split.test,
+        home.reports,
+    )
+    promote_challenger(version, evaluated.verdict, evaluated.champion, registry, run.id, _now())
+    _finish(run, version, trained)
+    page = home.reports / run.id / "report.html"
+    _publish(report, page)
+    return Retrained(
+        verdict=evaluated.verdict.kind, version=version, error=facts.metrics.error, report=page
+    )
+
+
+def _facts(run: Run, plan: Plan, evaluated: Evaluated, threshold: float) -> Facts:
+    return Facts(
+        created=run.started,
+        run=run.id,
+        parent=evaluated.champion,
+        recipe={"name": plan.recipe_name, **plan.recipe.model_dump(mode="json")},
+        recipe_digest=plan.recipe_digest,
+        seed=plan.seed,
+        data=plan.data,
+        code=plan.code,
+        normaliser=NORMALISER,
+        metrics=evaluated.metrics,
+        threshold=threshold,
+        verdict=CardVerdict.model_validate(evaluated.verdict.model_dump()),
+    )
+
+
+def _report(
+    run: Run,
+    version: str,
+    facts: Facts,
+    trained: Trained,
+    evaluated: Evaluated,
+    prepared: Prepared,
+    clock: Clock,
+) -> report_data.RetrainReport:
+    """Say all that is known before the page looks at the trial itself."""
+    verdict = evaluated.verdict
+    champion = evaluated.champion
+    return report_data.RetrainReport(
+        run=report_data.Run(id=run.id, when=run.started, seconds=clock.seconds),
+        decision=report_data.Decision(
+            verdict=verdict.kind,
+            sentence=verdict.sentence,
+            rules=tuple(map(report_data.Rule.model_validate, verdict.rules)),
+        ),
+        model=report_data.Version(version=version, error=facts.metrics.error),
+        champion=None
+        if champion is None
+        else report_data.Version(version=champion, error=evaluated.champion_error),
+        recipe=report_data.Recipe(name=str(facts.recipe["name"]), values=facts.recipe),
+        data=describe_data(prepared.data_sets, prepared.split.digits),
+        lineage=report_data.Lineage(
+            normaliser=facts.normaliser,
+            seed=facts.seed,
+            digests={
+                "data": facts.data.manifest,
+                "recipe": facts.recipe_digest,
+                "code": facts.code,
+            },
+            libraries=library_versions(),
+            stages=tuple(clock.stages),
+        ),
+        training=report_data.Training(
+            curve=tuple(map(report_data.Epoch.model_validate, trained.curve)),
+            best_epoch=trained.best_epoch,
+        ),
+    )
+
+
+def _finish(run: Run, version: str, trained: Trained) -> None:
+    """Commit the run, and remove what only a resumption would have needed."""
+    trial = run.directory / _TRIAL
+    write_manifest(
+        run.directory,
+        Manifest(
+            kind="retrain run",
+            shards=(describe(trial, rows=0),),
+            facts={"version": version},
+        ),
+    )
+    trained.draft.unlink(missing_ok=True)
+    trained.draft.with_suffix(".npz").unlink(missing_ok=True)
+
+
+def _publish(report: report_data.RetrainReport, page: Path) -> None:
+    """Show the verdict, the metrics and the way to the report in Prefect's UI."""
+    key = report.run.id
+    create_markdown_artifact(
+        key="verdict", markdown=f"**{report.decision.verdict}** {report.decision.sentence}"
+    )
+    judged = report.judged
+    assert judged is not None
+    create_table_artifact(
+        key="metrics",
+        table=[
+            {
+                "digit": score.digit,
+                "images": score.support,
+                "precision": f"{score.precision:.4f}",
+                "recall": f"{score.recall:.4f}",
+                "F1": f"{score.f1:.4f}",
+            }
+            for score in judged.digits
+        ],
+        description=f"{judged.accuracy:.2%} of {judged.n:,} test images right",
+    )
+    create_link_artifact(key="report", link=page.as_uri(), link_text=f"Report of {key}")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
