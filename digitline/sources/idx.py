@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from digitline.commit import storage_errors
 from digitline.errors import DataError, SourceError
+from digitline.sources.files import reading
 from digitline.sources.item import Item, Part, Source
 
 _NAME = re.compile(r"(?P<part>train|t10k|test)[-._](?P<what>images|labels)[-._]idx[13][-._]ubyte")
@@ -125,14 +125,12 @@ def _read(part: Part, pair: Pair) -> Iterator[Item]:
 def _opened(path: Path) -> Iterator[IO[bytes]]:
     """Open a file, unpacking it where it is gzip whatever its name says."""
     try:
-        with storage_errors(path), path.open("rb") as plain:
+        with reading(path), path.open("rb") as plain:
             if plain.peek(2)[:2] == _GZIP:
                 with gzip.open(plain) as unpacked:
                     yield cast("IO[bytes]", unpacked)
             else:
                 yield plain
-    except FileNotFoundError as error:
-        raise SourceError("no such file", where=path, todo=_REMEDY) from error
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError("the gzip stream is broken", where=path, todo=_REMEDY) from error
 
