@@ -1,0 +1,350 @@
+"""Charts as pictures a page can embed: each drawn once for light pages and once for dark ones.
+
+Nothing here says anything a table beside the chart does not say too.
+"""
+
+import base64
+import io
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap, LogNorm, Normalize
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+from numpy.typing import NDArray
+from PIL import Image
+
+from digitline.report.data import Bar, Bin, Epoch, Part, ReadPoint
+from digitline.rows import SIDE
+
+_FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', sans-serif"
+_DRAWN_WITH = "DejaVu Sans"
+_POINTS_PER_PIXEL = 0.75
+_LEAST_SHARE = 0.0005
+
+
+@dataclass(frozen=True)
+class Ink:
+    """The colours of one mode. `main` and `other` differ for colour-blind eyes too (Okabe-Ito)."""
+
+    text: str
+    quiet: str
+    line: str
+    main: str
+    other: str
+    counts: str
+    mistakes: str
+
+
+LIGHT = Ink("#1f2328", "#59606b", "#dcd8ce", "#0067a3", "#b84a00", "mako_r", "rocket_r")
+DARK = Ink("#e9e7e2", "#a5abb6", "#363b45", "#62b8ec", "#f0a33a", "mako", "rocket")
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A picture for light pages and one for dark pages, as data URIs, and its size in pixels."""
+
+    light: str
+    dark: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """The colours of a 10 x 10 table, and for each mode whether a cell wants dark writing."""
+
+    chart: Chart
+    dark_on_light_page: tuple[tuple[bool, ...], ...]
+    dark_on_dark_page: tuple[tuple[bool, ...], ...]
+
+
+def heat_map(values: NDArray[np.float64], *, mistakes: bool = False) -> HeatMap:
+    """Colour a (10, 10) table on a logarithmic scale; cells of 0 stay clear."""
+    low = max(_LEAST_SHARE, float(values[values > 0].min(initial=1.0)))
+    norm = LogNorm(low, max(low * 2, float(values.max())), clip=True)
+    pictures, writing = [], []
+    for ink in (LIGHT, DARK):
+        colours = sns.color_palette(ink.mistakes if mistakes else ink.counts, as_cmap=True)
+        pictures.append(_heat_picture(values, colours, norm))
+        writing.append(_wants_dark(values, colours, norm, page_is_light=ink is LIGHT))
+    return HeatMap(Chart(pictures[0], pictures[1], 400, 400), writing[0], writing[1])
+
+
+def read_curve(points: Sequence[ReadPoint], chosen: ReadPoint, n: int) -> Chart:
+    """Draw error among the accepted against the share accepted, and the chosen threshold."""
+    # Below half an error in the accepted a logarithm has nothing to show.
+    table = pd.DataFrame(
+        {
+            "read": [point.read_rate for point in points],
+            "error": [max(point.error, 0.5 / n) for point in points],
+        }
+    )
+
+    def draw(axes: Axes, ink: Ink) -> None:
+        sns.lineplot(table, x="read", y="error", color=ink.main, ax=axes, errorbar=None)
+        axes.plot(chosen.read_rate, max(chosen.error, 0.5 / n), "o", color=ink.other, ms=9)
+        axes.set(xlabel="Read without a person", ylabel="Wrong among those read", yscale="log")
+        axes.set_xlim(max(0.0, 2 * chosen.read_rate - 1.05) if chosen.read_rate else 0.0, 1.01)
+        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+
+    return _chart(draw)
+
+
+def reliability(bins: Sequence[Bin]) -> Chart:
+    """Draw how often readings were right against how sure the model was of them."""
+    table = pd.DataFrame(
+        {
+            "sure": [item.confidence for item in bins],
+            "right": [item.accuracy for item in bins],
+            "n": [item.n for item in bins],
+        }
+    )
+
+    def draw(axes: Axes, ink: Ink) -> None:
+        axes.plot([0, 1], [0, 1], color=ink.quiet, lw=1, ls=(0, (4, 3)))
+        sns.lineplot(table, x="sure", y="right", color=ink.main, ax=axes, errorbar=None, lw=1.2)
+        sns.scatterplot(
+            table, x="sure", y="right", size="n", sizes=(25, 160), legend=False,
+            color=ink.main, ax=axes, edgecolor="none", alpha=0.85, clip_on=False,
+        )  # fmt: skip
+        axes.set(xlabel="How sure it was", ylabel="How often it was right")
+        axes.set(xlim=(0, 1), ylim=(0, 1.02))
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(PercentFormatter(1, decimals=0))
+
+    return _chart(draw)
+
+
+def losses(curve: Sequence[Epoch]) -> Chart:
+    """Draw training and validation loss over the epochs."""
+    table = pd.DataFrame([epoch.model_dump() for epoch in curve])
+
+    def draw(axes: Axes, ink: Ink) -> None:
+        lines = (("train_loss", "training", ink.other), ("validation_loss", "validation", ink.main))
+        for column, label, colour in lines:
+            sns.lineplot(
+                table, x="number", y=column, color=colour, label=label, ax=axes, errorbar=None
+            )
+        axes.set(xlabel="Epoch", ylabel="Loss", yscale="log")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.legend(frameon=False, labelcolor=ink.text)
+
+    return _chart(draw)
+
+
+def validation_errors(curve: Sequence[Epoch], best: int | None) -> Chart:
+    """Draw the validation error over the epochs and mark the best."""
+    table = pd.DataFrame([epoch.model_dump() for epoch in curve])
+
+    def draw(axes: Axes, ink: Ink) -> None:
+        sns.lineplot(
+            table, x="number", y="validation_error", color=ink.main, ax=axes, errorbar=None
+        )
+        marked = table[table["number"] == best]
+        axes.plot(marked["number"], marked["validation_error"], "o", color=ink.other, ms=9)
+        axes.set(xlabel="Epoch", ylabel="Wrong on validation")
+        axes.set_ylim(bottom=0)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+
+    return _chart(draw)
+
+
+def digit_counts(parts: Sequence[Part]) -> Chart:
+    """Draw how many images of each digit each part has."""
+    return _digit_bars([(part.name, part.digits) for part in parts])
+
+
+def digit_mix(accepted: Sequence[int], review: Sequence[int]) -> Chart:
+    """Draw how often each digit was read, accepted and to review."""
+    return _digit_bars([("accepted", accepted), ("to review", review)])
+
+
+def confidence(bars: Sequence[Bar], threshold: float) -> Chart:
+    """Draw how sure the model was of accepted images and of those to review."""
+    table = pd.DataFrame(
+        {
+            "sure": [bar.low + (bar.high - bar.low) / 2 for bar in bars] * 2,
+            "n": [bar.accept for bar in bars] + [bar.review for bar in bars],
+            "status": ["accepted"] * len(bars) + ["to review"] * len(bars),
+        }
+    )
+    edges = [bar.low for bar in bars] + [bars[-1].high]
+
+    def draw(axes: Axes, ink: Ink) -> None:
+        if table["n"].sum():
+            sns.histplot(
+                table, x="sure", weights="n", hue="status", bins=edges, multiple="stack",
+                palette=[ink.main, ink.other], alpha=1, edgecolor="none", ax=axes,
+            )  # fmt: skip
+            _restyle_legend(axes, ink)
+        axes.axvline(threshold, color=ink.text, lw=1, ls=(0, (4, 3)))
+        axes.set(xlabel="How sure it was", ylabel="Images", xlim=(0, 1))
+        axes.set_yscale("symlog", linthresh=10)
+        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+
+    return _chart(draw)
+
+
+def history(errors: Sequence[float], read_rates: Sequence[float]) -> tuple[Chart, Chart]:
+    """Draw error and read rate over retrainings, oldest first."""
+
+    def line(values: Sequence[float], label: str) -> Chart:
+        table = pd.DataFrame({"run": range(1, len(values) + 1), "value": values})
+
+        def draw(axes: Axes, ink: Ink) -> None:
+            sns.lineplot(
+                table, x="run", y="value", color=ink.main, ax=axes, errorbar=None,
+                marker="o" if len(values) <= 60 else None, mec="none",  # noqa: PLR2004 - crowded
+            )  # fmt: skip
+            axes.set(xlabel="Retraining", ylabel=label)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.yaxis.set_major_formatter(PercentFormatter(1))
+
+        return _chart(draw, height=200)
+
+    return line(errors, "Wrong on test"), line(read_rates, "Read alone")
+
+
+def picture(image: NDArray[np.uint8]) -> str:
+    """Embed an image, (h, w) or (h, w, 3), exactly as it is."""
+    return _webp(Image.fromarray(image), lossless=True, quality=60)
+
+
+def photograph(image: NDArray[np.uint8]) -> str:
+    """Embed an image, (h, w) or (h, w, 3), for looking at: small, not exact."""
+    return _webp(Image.fromarray(image), quality=72)
+
+
+def weight_pictures(weights: NDArray[np.float32], most: int = 48) -> list[str]:
+    """Picture what the strongest units of a first layer, (784, units), look for."""
+    strength = np.linalg.norm(weights, axis=0)
+    strongest = np.argsort(-strength, kind="stable")[:most]
+    colours = sns.color_palette("vlag", as_cmap=True)
+    pictures = []
+    for unit in strongest:
+        reach = float(np.abs(weights[:, unit]).max()) or 1.0
+        scaled = Normalize(-reach, reach)(weights[:, unit].reshape(SIDE, SIDE))
+        rgb = (np.asarray(colours(scaled))[:, :, :3] * 255).astype(np.uint8)
+        pictures.append(_webp(Image.fromarray(rgb), quality=80))
+    return pictures
+
+
+def _digit_bars(series: Sequence[tuple[str, Sequence[int]]]) -> Chart:
+    table = pd.DataFrame(
+        [
+            {"part": name, "digit": digit, "n": n}
+            for name, counts in series
+            for digit, n in enumerate(counts)
+        ]
+    )
+
+    def draw(axes: Axes, ink: Ink) -> None:
+        palette = [ink.main, ink.other, ink.quiet, ink.text][: len(series)]
+        sns.barplot(
+            table, x="digit", y="n", hue="part", palette=palette, saturation=1, ax=axes,
+            errorbar=None,
+        )  # fmt: skip
+        axes.set(xlabel="Digit", ylabel="Images")
+        _restyle_legend(axes, ink)
+
+    return _chart(draw)
+
+
+def _restyle_legend(axes: Axes, ink: Ink) -> None:
+    legend = axes.get_legend()
+    assert legend is not None
+    sns.move_legend(
+        axes, "lower center", bbox_to_anchor=(0.5, 1.0), ncol=4, title=None, frameon=False,
+        labelcolor=ink.text,
+    )  # fmt: skip
+
+
+def _chart(draw: Callable[[Axes, Ink], None], width: int = 440, height: int = 290) -> Chart:
+    light, dark = (_drawn(draw, ink, width, height) for ink in (LIGHT, DARK))
+    return Chart(light, dark, width, height)
+
+
+def _drawn(draw: Callable[[Axes, Ink], None], ink: Ink, width: int, height: int) -> str:
+    with _style(ink):
+        figure = Figure(figsize=(width / 96, height / 96), dpi=96, layout="constrained")
+        axes = figure.subplots()
+        axes.grid(visible=True, axis="y", color=ink.line, lw=0.8)
+        axes.set_axisbelow(True)
+        draw(axes, ink)
+        sns.despine(ax=axes, left=True)
+        drawing = io.BytesIO()
+        figure.savefig(drawing, format="svg", transparent=True, metadata={"Date": None})
+    # The page's own fonts, which are no wider than the one the layout was measured with.
+    svg = drawing.getvalue().decode().replace(f"'{_DRAWN_WITH}'", _FONTS.replace("'", "&apos;"))
+    return _data_uri("image/svg+xml", svg.encode())
+
+
+def _style(ink: Ink) -> AbstractContextManager[None]:
+    small = 12.5 * _POINTS_PER_PIXEL
+    return mpl.rc_context(
+        {
+            "svg.fonttype": "none",
+            "svg.hashsalt": "digitline",  # the same drawing, the same bytes
+            "font.family": _DRAWN_WITH,
+            "font.size": small,
+            "axes.labelsize": small,
+            "xtick.labelsize": small,
+            "ytick.labelsize": small,
+            "legend.fontsize": small,
+            "text.color": ink.text,
+            "axes.labelcolor": ink.quiet,
+            "axes.edgecolor": ink.line,
+            "xtick.color": ink.line,
+            "ytick.color": ink.line,
+            "xtick.labelcolor": ink.quiet,
+            "ytick.labelcolor": ink.quiet,
+            "ytick.major.size": 0,
+            "ytick.minor.size": 0,
+            "lines.linewidth": 2,
+            "axes.xmargin": 0.02,
+        }
+    )
+
+
+def _heat_picture(values: NDArray[np.float64], colours: Colormap, norm: Normalize) -> str:
+    figure = Figure(figsize=(4, 4), dpi=100)
+    axes = figure.add_axes((0, 0, 1, 1))
+    sns.heatmap(
+        values, mask=values == 0, cmap=colours, norm=norm, cbar=False, ax=axes,
+        xticklabels=False, yticklabels=False, linewidths=0,
+    )  # fmt: skip
+    drawing = io.BytesIO()
+    figure.savefig(drawing, format="png", transparent=True, metadata={"Software": None})
+    with Image.open(drawing) as image:
+        return _webp(image, lossless=True, quality=60)
+
+
+def _wants_dark(
+    values: NDArray[np.float64], colours: Colormap, norm: Normalize, *, page_is_light: bool
+) -> tuple[tuple[bool, ...], ...]:
+    """Say, for each cell, whether black reads better on it than white, by WCAG's contrast."""
+    rgb = np.asarray(colours(norm(values)))[:, :, :3]
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)  # noqa: PLR2004 - sRGB's own constants
+    luminance = linear @ np.array([0.2126, 0.7152, 0.0722])
+    dark = (luminance + 0.05) ** 2 > 1.05 * 0.05
+    dark[values == 0] = page_is_light
+    return tuple(tuple(row) for row in dark.tolist())
+
+
+def _webp(image: Image.Image, *, quality: int, lossless: bool = False) -> str:
+    content = io.BytesIO()
+    image.save(content, format="WEBP", lossless=lossless, quality=quality, method=4)
+    return _data_uri("image/webp", content.getvalue())
+
+
+def _data_uri(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

@@ -1,0 +1,134 @@
+"""The list of all runs, made from their `metrics.json` alone: nothing is lost if it is deleted."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from digitline.commit import storage_errors, write_bytes
+from digitline.names import portable
+from digitline.report import charts
+from digitline.report.data import Facts, ReadPoint, Run, Verdict, Version
+from digitline.report.pages import METRICS_NAME, REPORT_NAME, render_page
+
+INDEX_NAME = "index.html"
+
+
+class Outcome(Facts):
+    """What the index needs of a decision."""
+
+    verdict: Verdict
+
+
+class Reading(Facts):
+    """What the index needs of the judgement."""
+
+    error: float
+    chosen: ReadPoint
+
+
+class Retraining(Facts):
+    """What the index needs of a retrain report."""
+
+    kind: Literal["retrain"]
+    run: Run
+    decision: Outcome
+    model: Version | None = None
+    judged: Reading | None = None
+
+    @property
+    def link(self) -> str:
+        """Where its page is, from the index."""
+        return f"{self.run.id}/{REPORT_NAME}"
+
+    @property
+    def crowned(self) -> bool:
+        """Whether its model became the champion."""
+        return self.decision.verdict in {"bootstrap", "promote"}
+
+
+class Scoring(Facts):
+    """What the index needs of a score report."""
+
+    kind: Literal["score"]
+    run: Run
+    model: Version
+    source: str
+    n_in: int
+    accept: int
+    review: int
+    error: int
+
+    @property
+    def link(self) -> str:
+        """Where its page is, from the index."""
+        return f"{self.run.id}/{REPORT_NAME}"
+
+
+_GLANCE: TypeAdapter[Retraining | Scoring] = TypeAdapter(
+    Annotated[Retraining | Scoring, Field(discriminator="kind")]
+)
+
+
+def rebuild_index(reports: Path) -> Path:
+    """Write `index.html` over all runs beneath `reports`, newest first; give its path.
+
+    A run whose metrics are missing or broken is listed as unreadable. Raises `StorageError`
+    where the place cannot be read or written.
+    """
+    retrainings: list[Retraining] = []
+    scorings: list[Scoring] = []
+    unreadable: list[str] = []
+    for directory in _runs(reports):
+        glance = _glance(directory / METRICS_NAME)
+        if isinstance(glance, Retraining):
+            retrainings.append(glance)
+        elif isinstance(glance, Scoring):
+            scorings.append(glance)
+        else:
+            unreadable.append(portable(directory.name))
+    page = _page(retrainings, scorings, unreadable)
+    write_bytes(reports / INDEX_NAME, page.encode())
+    return reports / INDEX_NAME
+
+
+def _runs(reports: Path) -> list[Path]:
+    """List the runs' directories, the highest number first."""
+    with storage_errors(reports):
+        reports.mkdir(parents=True, exist_ok=True)
+        directories = [
+            path for path in reports.iterdir() if path.is_dir() and not path.name.startswith(".")
+        ]
+    return sorted(directories, key=_number, reverse=True)
+
+
+def _number(directory: Path) -> tuple[int, str]:
+    digits = re.search(r"(\d{1,18})$", directory.name, re.ASCII)
+    return (int(digits[1]) if digits else -1, directory.name)
+
+
+def _glance(path: Path) -> Retraining | Scoring | None:
+    try:
+        glance = _GLANCE.validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None  # shown as unreadable
+    return glance if glance.run.id == path.parent.name else None
+
+
+def _page(retrainings: list[Retraining], scorings: list[Scoring], unreadable: list[str]) -> str:
+    judged = [run.judged for run in reversed(retrainings) if run.judged is not None]
+    crowned = next((run for run in retrainings if run.crowned), None)
+    return render_page(
+        "index.html.j2",
+        champion=None if crowned is None else crowned.model,
+        champion_run=crowned,
+        history=None
+        if not judged
+        else charts.history(
+            [item.error for item in judged], [item.chosen.read_rate for item in judged]
+        ),
+        retrainings=retrainings,
+        scorings=scorings,
+        unreadable=unreadable,
+    )

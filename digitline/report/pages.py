@@ -1,0 +1,232 @@
+"""One self-contained HTML file a report: no request goes out, nothing in it runs but our script."""
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from numpy.typing import NDArray
+
+from digitline.commit import write_bytes
+from digitline.names import printable
+from digitline.report import charts, words
+from digitline.report.data import Judged, Reading, RetrainReport, ScoreReport, Tile
+from digitline.report.pictures import RetrainPictures, ScorePictures, Shot
+
+REPORT_NAME = "report.html"
+METRICS_NAME = "metrics.json"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A digit's picture with what is known of it."""
+
+    image: str
+    reading: Reading
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of the confusion table and the images behind it."""
+
+    truth: int
+    digit: int
+    count: int
+    share: float
+    shown: tuple[Shown, ...]
+
+    @property
+    def right(self) -> bool:
+        """Whether the digit was read as what it is."""
+        return self.truth == self.digit
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """The confusion table three ways, and its cells row by row."""
+
+    cells: tuple[tuple[Cell, ...], ...]
+    counts: charts.HeatMap
+    shares: charts.HeatMap
+    mistakes: charts.HeatMap
+
+    @property
+    def first(self) -> Cell | None:
+        """The commonest confusion, to show at once."""
+        wrong = [cell for row in self.cells for cell in row if not cell.right and cell.shown]
+        return max(wrong, key=lambda cell: cell.count, default=None)
+
+
+def render_retrain(report: RetrainReport, pictures: RetrainPictures) -> str:
+    """Render the page of a retraining: the same report and pictures, the same bytes."""
+    judged, training = report.judged, report.training
+    drawn: dict[str, object] = {"digit_counts": charts.digit_counts(report.data.parts)}
+    if judged is not None:
+        drawn["confusion"] = _confusion(judged, pictures.readings)
+        drawn["read_curve"] = charts.read_curve(judged.read_curve, judged.chosen, judged.n)
+        drawn["reliability"] = charts.reliability(judged.bins)
+    if training is not None and training.curve:
+        drawn["losses"] = charts.losses(training.curve)
+        drawn["validation_errors"] = charts.validation_errors(training.curve, training.best_epoch)
+    return _render(
+        "retrain.html.j2",
+        script="heatmap.js",
+        report=report,
+        charts=drawn,
+        look=None if pictures.look is None else _look(pictures.look.examples, pictures.look.means),
+        flips=_digits(pictures.flips),
+        suspects=_digits(pictures.suspects),
+        weights=[] if pictures.weights is None else charts.weight_pictures(pictures.weights),
+    )
+
+
+def render_score(report: ScoreReport, pictures: ScorePictures) -> str:
+    """Render the page of a scoring: the same report and pictures, the same bytes."""
+    return _render(
+        "score.html.j2",
+        script="desk.js",
+        report=report,
+        charts={
+            "confidence": charts.confidence(report.confidence, report.threshold),
+            "digit_mix": charts.digit_mix(report.accepted_digits, report.review_digits),
+        },
+        accepted=_pictured(report.accepted_tiles, pictures.accepted),
+        review=_pictured(report.review_tiles, pictures.review),
+    )
+
+
+def write_report(
+    directory: Path,
+    report: RetrainReport | ScoreReport,
+    pictures: RetrainPictures | ScorePictures,
+) -> Path:
+    """Write `report.html` and `metrics.json` into `directory`, atomically; give the page's path.
+
+    Raises `TypeError` where the pictures are of the other kind, `StorageError` where the place
+    cannot be written.
+    """
+    if isinstance(report, RetrainReport) and isinstance(pictures, RetrainPictures):
+        page = render_retrain(report, pictures)
+    elif isinstance(report, ScoreReport) and isinstance(pictures, ScorePictures):
+        page = render_score(report, pictures)
+    else:
+        raise TypeError("a report and its pictures must be of the same kind")
+    write_bytes(directory / METRICS_NAME, (report.model_dump_json(indent=1) + "\n").encode())
+    write_bytes(directory / REPORT_NAME, page.encode())
+    return directory / REPORT_NAME
+
+
+def render_page(template: str, *, script: str | None = None, **content: object) -> str:
+    """Render one of the packaged templates with the shared style, under a strict policy."""
+    return _render(template, script=script, **content)
+
+
+def _render(template: str, *, script: str | None, **content: object) -> str:
+    style = _asset("style.css")
+    code = _asset(script) if script else ""
+    page = _environment().get_template(template)
+    return page.render(policy=_policy(style, code), style=style, script=code, **content)
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("digitline.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(
+        count=words.count,
+        duration=words.duration,
+        images=words.images,
+        moment=words.moment,
+        name=printable,
+        number=words.number,
+        percent=words.percent,
+    )
+    environment.globals.update(
+        verdict=words.verdict,
+        retrain_headline=words.retrain_headline,
+        score_headline=words.score_headline,
+    )
+    return environment
+
+
+def _policy(style: str, script: str) -> str:
+    sources = {"style-src": style, "script-src": script}
+    hashed = [f"{kind} '{_hash(text)}'" for kind, text in sources.items() if text]
+    closed = ["default-src 'none'", "img-src data:", "base-uri 'none'", "form-action 'none'"]
+    return "; ".join([*closed, *hashed])
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def _asset(name: str) -> str:
+    return resources.files("digitline.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _confusion(judged: Judged, px: NDArray[np.uint8] | None) -> Confusion:
+    counts = np.array(judged.confusion, dtype=np.float64)
+    totals = np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    behind: dict[tuple[int, int], list[Shown]] = {}
+    for reading, image in zip(judged.readings, _digits(px), strict=False):
+        behind.setdefault((reading.truth, reading.digit), []).append(Shown(image, reading))
+    cells = tuple(
+        tuple(
+            Cell(
+                truth=truth,
+                digit=digit,
+                count=judged.confusion[truth][digit],
+                share=float(counts[truth, digit] / totals[truth, 0]),
+                shown=tuple(behind.get((truth, digit), ())),
+            )
+            for digit in range(10)
+        )
+        for truth in range(10)
+    )
+    return Confusion(
+        cells=cells,
+        counts=charts.heat_map(counts),
+        shares=charts.heat_map(counts / totals),
+        mistakes=charts.heat_map(counts * (1 - np.eye(10)), mistakes=True),
+    )
+
+
+def _digits(px: NDArray[np.uint8] | None) -> Sequence[str]:
+    """Embed digits, (n, 784)."""
+    return [] if px is None else [charts.picture(row.reshape(28, 28)) for row in px]
+
+
+def _look(examples: NDArray[np.uint8], means: NDArray[np.float32]) -> list[Mapping[str, object]]:
+    """Embed, for each digit, its mean and its examples that are not blank."""
+    return [
+        {
+            "digit": digit,
+            "mean": charts.picture(means[digit].round().astype(np.uint8).reshape(28, 28)),
+            "examples": _digits(examples[digit][examples[digit].any(axis=1)]),
+        }
+        for digit in range(10)
+    ]
+
+
+def _pictured(
+    tiles: Sequence[Tile], shots: Sequence[Shot | None]
+) -> list[tuple[Tile, tuple[str | None, str | None]]]:
+    """Put each tile beside its pictures; no shots at all means a page without."""
+    return list(zip(tiles, map(_shot, shots or [None] * len(tiles)), strict=True))
+
+
+def _shot(shot: Shot | None) -> tuple[str | None, str | None]:
+    """Embed the original, where there is one, and the digit the network saw."""
+    if shot is None:
+        return None, None
+    original = None if shot.original is None else charts.photograph(shot.original)
+    return original, charts.picture(shot.seen)
