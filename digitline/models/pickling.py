@@ -23,6 +23,7 @@ _FITTED = frozenset(
         "classes_",
         "coefs_",
         "intercepts_",
+        "loss",
         "n_features_in_",
         "n_iter_",
         "n_layers_",
@@ -83,8 +84,8 @@ class _Leaner:
             copy = object.__new__(type(part))
             self._parts[id(part)] = copy
             state = _network_state(part) if type(part) is MLPClassifier else vars(part)
-            for name in sorted(state):
-                setattr(copy, sys.intern(name), self.lean(state[name]))
+            # Not `setattr`: instances share their keys, and other equal strings may be among them.
+            copy.__dict__ = {sys.intern(name): self.lean(state[name]) for name in sorted(state)}
         return self._parts[id(part)]
 
 

@@ -60,7 +60,7 @@ class _Dtype:
 class _NdArray:
     """Stand in for `numpy.ndarray`, which joblib names but does not call."""
 
-    def __init__(self) -> NoReturn:
+    def __init__(self, *_: object) -> NoReturn:
         raise ForbiddenError("an array made by hand")
 
 
