@@ -6,16 +6,18 @@ Training and scoring share `normalise`; `NORMALISER` names what it does, and cha
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeAlias
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from digitline.pixels.clutter import Findings, keep_one_digit
-from digitline.pixels.ink import Ink, find_ink
-from digitline.pixels.planes import Plane, resize
+from digitline.pixels.ink import Ink, find_ink, to_mask
+from digitline.pixels.planes import Plane, grey, resize
 from digitline.pixels.strokes import even_strokes, stroke_width
+
+Pictures: TypeAlias = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
 
 NORMALISER: Final = "1"
 
@@ -23,6 +25,8 @@ _SIDE: Final = 28
 _BOX: Final = 20
 _WHITE: Final = 255
 _USUAL_STROKE: Final = 0.15
+# In smaller pictures a ruling cannot be told from a stroke.
+_RULED: Final = 20
 _NOWHERE: Final = (0, 0, 0, 0)
 
 
@@ -54,7 +58,7 @@ class Normalised:
     diagnoses: tuple[Diagnosis, ...] = field(repr=False)
 
 
-def normalise(images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> Normalised:
+def normalise(images: Pictures) -> Normalised:
     """Normalise (h, w) grey or (h, w, 3) RGB pictures, each by itself whatever its neighbours.
 
     Pictures that are MNIST already come back bit for bit, their negatives as the positive. A
@@ -62,10 +66,9 @@ def normalise(images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> Normal
     """
     digits = np.zeros((len(images), _SIDE, _SIDE), np.uint8)
     diagnoses: dict[int, Diagnosis] = {}
-    small = [place for place, image in enumerate(images) if image.shape == (_SIDE, _SIDE)]
+    small = [place for place, image in enumerate(images) if image.shape[:2] == (_SIDE, _SIDE)]
     if small:
-        pictures = np.asarray(images) if len(small) == len(images) else _stack(images, small)
-        diagnoses |= _pass_through(np.array(small), pictures, digits)
+        diagnoses |= _pass_through(np.array(small), _stack(images, small), digits)
     for place, image in enumerate(images):
         if place not in diagnoses:
             digits[place], diagnoses[place] = _construct(image)
@@ -105,10 +108,10 @@ def _centred(digits: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return np.asarray((low < across) & (across < high) & (low < down) & (down < high))
 
 
-def _stack(
-    images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8], places: Sequence[int]
-) -> NDArray[np.uint8]:
-    return np.stack([images[place] for place in places])
+def _stack(images: Pictures, places: Sequence[int]) -> NDArray[np.uint8]:
+    if isinstance(images, np.ndarray) and images.shape == (len(places), _SIDE, _SIDE):
+        return images
+    return np.stack([grey(images[place]) for place in places])
 
 
 def _pass_through(
@@ -132,10 +135,12 @@ def _passed(polarity: str, inked: int) -> Diagnosis:
 
 def _construct(image: Plane) -> tuple[Plane, Diagnosis]:
     ink = find_ink(image)
-    if ink.doubt:
+    mask = to_mask(ink)
+    if ink.doubt or not mask.any():
         blank = np.zeros((_SIDE, _SIDE), np.uint8)
-        return blank, Diagnosis(ink.polarity, 0.0, 0.0, ink.contrast, _NOWHERE, (), ink.doubt)
-    findings = keep_one_digit(ink.mask)
+        doubt = ink.doubt or "faint"
+        return blank, Diagnosis(ink.polarity, 0.0, 0.0, ink.level, _NOWHERE, (), doubt)
+    findings = keep_one_digit(mask, rulings=min(image.shape[:2]) > _RULED)
     width = stroke_width(findings.mask)
     digit = _place(even_strokes(_crop(findings), width))
     return digit, _diagnose(ink, findings, width)
@@ -152,7 +157,7 @@ def _diagnose(ink: Ink, findings: Findings, width: float) -> Diagnosis:
         polarity=ink.polarity,
         ink_share=float(findings.mask.mean() / _WHITE),
         stroke_width=width / max(1, findings.box[3]),
-        contrast=ink.contrast,
+        contrast=ink.level,
         box=(left, top, wide, tall),
         removed=findings.removed,
         doubt=findings.doubt,
