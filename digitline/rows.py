@@ -204,6 +204,31 @@ def read_batches(
         yield from file.iter_batches(batch_size=size, columns=columns)
 
 
+def read_slice(
+    path: Path,
+    start: int,
+    stop: int,
+    columns: Sequence[str] | None = None,
+    size: int = ROW_GROUP,
+) -> Iterator[pa.RecordBatch]:
+    """Read rows `start` to `stop`, touching only the row groups they lie in.
+
+    Rows beyond the end of the file are left out. Raises `DataError` where `path` is not Parquet.
+    """
+    with open_parquet(path) as file:
+        lengths = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
+        ends = np.cumsum(lengths, dtype=np.int64)
+        first, last = np.searchsorted(ends, [start, stop - 1], side="right")
+        groups = range(first, min(last + 1, len(lengths)))
+        before = int(ends[first] - lengths[first]) if groups else start
+        for batch in file.iter_batches(size, row_groups=list(groups), columns=columns):
+            after = before + batch.num_rows
+            if start < after and before < stop:
+                skipped = max(start - before, 0)
+                yield batch.slice(skipped, min(stop, after) - before - skipped)
+            before = after
+
+
 @contextmanager
 def open_parquet(source: Path | IO[bytes]) -> Iterator[pq.ParquetFile]:
     """Open a Parquet file; `DataError` where it is not one or is broken inside."""

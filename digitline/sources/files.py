@@ -11,9 +11,9 @@ from digitline.errors import SourceError
 from digitline.names import portable
 from digitline.sources.item import Item, Problem
 
-# What lies beside images and is none. Everything else is read, whatever its name ends in.
+# What lies beside images or Parquet and is none. Everything else is read, whatever it is called.
 SIDE_SUFFIXES = frozenset({".csv", ".html", ".ini", ".json", ".md", ".txt"})
-SIDE_NAMES = frozenset({"thumbs.db"})
+SIDE_NAMES = frozenset({"thumbs.db", "_metadata", "_common_metadata", "_success"})
 
 
 class UnreadableError(Exception):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
@@ -51,21 +52,31 @@ def check_raw(path: Path, *, labelled: bool) -> None:
         _check(schema, LABEL, pa.types.is_integer, "a whole number", path)
 
 
-def read_images(batch: pa.RecordBatch) -> tuple[list[bytes | None], list[str | None]]:
-    """Take the image column of a batch apart: n contents, n paths, `None` where not there."""
+def read_contents(batch: pa.RecordBatch) -> list[bytes | None]:
+    """Take the images' bytes out of a batch of raw rows, `None` where there are none."""
     column = batch.column(IMAGE)
-    if not pa.types.is_struct(column.type):
-        return column.to_pylist(), [None] * len(column)
-    # `flatten` passes a null image on to its fields, `field` would not.
-    fields = dict(zip((field.name for field in column.type), column.flatten(), strict=True))
-    return fields["bytes"].to_pylist(), _read_paths(fields.get("path"), len(column))
+    if pa.types.is_struct(column.type):
+        # `flatten` hands the nulls of the struct down to its fields, `field` would not.
+        column = column.flatten()[column.type.get_field_index("bytes")]
+    contents: list[bytes | None] = column.to_pylist()
+    return contents
 
 
-def _read_paths(column: pa.Array | None, count: int) -> list[str | None]:
-    if column is None or not (
-        pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
-    ):
-        return [None] * count
+def read_paths(path: Path) -> Iterator[list[str | None]]:
+    """Read the images' names in a Parquet file batch by batch, `None` where there are none."""
+    with open_parquet(path) as file:
+        image = file.schema_arrow.field(IMAGE).type
+        if not pa.types.is_struct(image) or image.get_field_index("path") < 0:
+            for batch in file.iter_batches(columns=[]):
+                yield [None] * batch.num_rows
+        else:
+            for batch in file.iter_batches(columns=[f"{IMAGE}.path"]):
+                yield _decode_paths(batch.column(IMAGE).flatten()[0])
+
+
+def _decode_paths(column: pa.Array) -> list[str | None]:
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        return [None] * len(column)
     # As bytes, for a file may claim to hold UTF-8 and hold something else.
     paths = column.cast(pa.large_binary()).to_pylist()
     return [path.decode("utf-8", "backslashreplace") if path else None for path in paths]
@@ -117,12 +128,12 @@ def _begins(path: Path, part: Part) -> bool:
 def _read(part: Part, shards: list[Path]) -> Iterator[Item]:
     number = 0
     for path in shards:
+        names = chain.from_iterable(read_paths(path))
         with open_parquet(path) as file:
             for batch in file.iter_batches(_BATCH_ROWS, columns=[IMAGE, LABEL]):
-                contents, paths = read_images(batch)
                 labels = batch.column(LABEL).to_pylist()
-                for content, name, label in zip(contents, paths, labels, strict=True):
-                    yield _item(name or f"{part}/{number:05}", label, content)
+                for content, label in zip(read_contents(batch), labels, strict=True):
+                    yield _item(next(names) or f"{part}/{number:05}", label, content)
                     number += 1
 
 
@@ -153,11 +164,10 @@ def _check(
 def _holds_images(kind: pa.DataType) -> bool:
     if pa.types.is_struct(kind):
         place = kind.get_field_index("bytes")  # -1 where there is none, or more than one
-        return place >= 0 and _is_binary(kind.field(place).type)
+        return bool(place >= 0 and _is_binary(kind.field(place).type))
     return _is_binary(kind)
 
 
 def _is_binary(kind: pa.DataType) -> bool:
-    return (
-        pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)
-    )
+    tests = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)
+    return any(test(kind) for test in tests)

@@ -29,6 +29,7 @@ def replacing_directory(directory: Path) -> Iterator[Path]:
 
     Only one process at a time may replace a directory: hold a lock. Raises `StorageError`.
     """
+    directory = directory.resolve()  # a link stays a link
     with storage_errors(directory):
         _tidy(directory)
         draft = directory.with_name(f".{directory.name}.{_DRAFT}-{secrets.token_hex(6)}")

@@ -1,0 +1,270 @@
+"""What there is to score: a listing in an order that never changes, read back in ranges.
+
+A listing is taken once and kept as Parquet, so a run that is taken up again works on the same
+images. Each entry says under which name its answer goes out, and how its content is opened.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import chain, groupby, islice
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from digitline.commit import Shard, read_manifest
+from digitline.errors import DataError, SourceError, StorageError
+from digitline.names import portable
+from digitline.rows import (
+    PIXELS,
+    ROW_GROUP,
+    check_normalised,
+    open_parquet,
+    pixels,
+    read_slice,
+    write_rows,
+)
+from digitline.sources.dataset import DROPPED_NAME
+from digitline.sources.files import Found, UnreadableError, is_side_file, read_file, reading, walk
+from digitline.sources.manifest import read_lines
+from digitline.sources.parquet import IMAGE, check_raw, read_contents, read_paths
+from digitline.sources.swap import standing
+
+Opener: TypeAlias = Literal["file", "raw", "normalised", "nothing"]
+
+LISTING = pa.schema(
+    [
+        pa.field("name", pa.string(), nullable=False),
+        pa.field("opener", pa.string(), nullable=False),
+        pa.field("location", pa.binary(), nullable=False),
+        pa.field("row", pa.int64(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("message", pa.string(), nullable=False),
+    ]
+)
+ACCEPTED = (
+    "Give a folder of images, one image, a CSV file with the column file, or Parquet with the "
+    "column image or with normalised rows"
+)
+_BATCH_ROWS = 256  # raw rows may be photographs of some megabytes each
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One image to score.
+
+    `name` goes into the answer. `opener` tells what `location`, an absolute path as the bytes the
+    system knows it by, is: an image `file`, or Parquet with `raw` or `normalised` rows, of which
+    this is `row`. With `nothing`, `reason` and `message` tell why it cannot be opened.
+    """
+
+    name: str
+    opener: Opener
+    location: bytes
+    row: int = -1
+    reason: str = ""
+    message: str = ""
+
+    @property
+    def path(self) -> Path:
+        """Where it lies."""
+        return Path(os.fsdecode(self.location))
+
+
+def list_images(spec: str, normaliser: str) -> Iterator[Entry]:
+    """List the images of a folder, a CSV file, or Parquet with raw or normalised rows.
+
+    Raises `SourceError` where there is none, `DataError` for a missing column or a bad line,
+    `IncompatibleError` for rows of another version than `normaliser`.
+    """
+    where = Path(spec).expanduser().absolute()
+    with reading(where):
+        if not where.exists():
+            raise SourceError("no such file or folder", where=spec, todo=ACCEPTED)
+        entries = (
+            _list_folder(where, normaliser) if where.is_dir() else _list_file(where, normaliser)
+        )
+    return _some(entries, spec)
+
+
+def write_listing(path: Path, entries: Iterable[Entry]) -> Shard:
+    """Keep a listing as Parquet."""
+    return write_rows(path, LISTING, _to_batches(iter(entries)))
+
+
+def read_listing(path: Path, start: int, stop: int) -> list[Entry]:
+    """Read the entries `start` to `stop` of a listing."""
+    return [Entry(**row) for batch in read_slice(path, start, stop) for row in batch.to_pylist()]
+
+
+def read_entry(entry: Entry, max_bytes: int) -> bytes:
+    """Read one image's bytes; `UnreadableError` says why not."""
+    content = next(read_entries([entry], max_bytes))
+    if isinstance(content, UnreadableError):
+        raise content
+    return content
+
+
+def read_entries(entries: Sequence[Entry], max_bytes: int) -> Iterator[bytes | UnreadableError]:
+    """Read images one by one, in order: the bytes of each, or why it has none.
+
+    Rows of one Parquet file that follow one another are read together. Normalised rows have no
+    bytes to read; `read_digits` reads their pixels.
+    """
+    for run in _runs(entries):
+        if run[0].opener == "raw":
+            yield from _read_raw(run, max_bytes)
+        else:
+            yield from (_read_file(entry, max_bytes) for entry in run)
+
+
+def read_digits(entries: Sequence[Entry]) -> tuple[list[bytes], NDArray[np.uint8]]:
+    """Read normalised rows: n ids of 32 bytes, and their pixels (n, 784).
+
+    Raises `DataError` where the rows listed are not there any more.
+    """
+    ids: list[bytes] = []
+    found = [np.empty((0, PIXELS), np.uint8)]
+    for run in _runs(entries):
+        for batch in read_slice(run[0].path, run[0].row, run[-1].row + 1, ["id", "px"]):
+            ids += batch.column("id").to_pylist()
+            found.append(pixels(batch))
+    if len(ids) != len(entries):
+        raise DataError(
+            "rows have gone since they were listed", where=entries[0].path, todo="Run again"
+        )
+    return ids, np.concatenate(found)
+
+
+def _list_folder(folder: Path, normaliser: str) -> Iterator[Entry]:
+    shards = _find_parquet(folder)
+    return _list_parquet(shards, folder, normaliser) if shards else map(_from_walk, walk(folder))
+
+
+def _list_file(path: Path, normaliser: str) -> Iterator[Entry]:
+    if path.suffix.lower() == ".parquet":
+        return _list_parquet([path], path.parent, normaliser)
+    if path.suffix.lower() == ".csv":
+        return (_from_file(line.name, line.path) for line in read_lines(path, labelled=False))
+    if path.is_file() and not is_side_file(path.name):
+        return iter([_from_file(portable(path.name), path)])
+    raise SourceError("not something that can be scored", where=path, todo=ACCEPTED)
+
+
+def _find_parquet(folder: Path) -> list[Path]:
+    """Find the Parquet files of a folder that holds nothing else, by its manifest if it has one."""
+    manifest = read_manifest(standing(folder))
+    if manifest is not None:
+        names = [shard.name for shard in manifest.shards if shard.name != DROPPED_NAME]
+        return [standing(folder) / name for name in names]
+    shards = []
+    for found in walk(folder):
+        if found.problem is not None or found.path.suffix.lower() != ".parquet":
+            return []
+        shards.append(found.path)
+    return shards
+
+
+def _list_parquet(shards: Sequence[Path], folder: Path, normaliser: str) -> Iterator[Entry]:
+    kinds = [_recognise_rows(path, normaliser) for path in shards]
+    return chain.from_iterable(
+        _list_raw(path, folder) if kind == "raw" else _list_normalised(path, folder)
+        for path, kind in zip(shards, kinds, strict=True)
+    )
+
+
+def _recognise_rows(path: Path, normaliser: str) -> Opener:
+    with open_parquet(path) as file:
+        names = file.schema_arrow.names
+    if "px" in names:
+        check_normalised(path, normaliser)
+        return "normalised"
+    check_raw(path, labelled=False)
+    return "raw"
+
+
+def _list_raw(path: Path, folder: Path) -> Iterator[Entry]:
+    location, number = os.fsencode(path), 0
+    for names in read_paths(path):
+        for name in names:
+            yield Entry(name or _name_row(path, folder, number), "raw", location, number)
+            number += 1
+
+
+def _list_normalised(path: Path, folder: Path) -> Iterator[Entry]:
+    location = os.fsencode(path)
+    with open_parquet(path) as file:
+        count = file.metadata.num_rows
+    for number in range(count):
+        yield Entry(_name_row(path, folder, number), "normalised", location, number)
+
+
+def _name_row(path: Path, folder: Path, number: int) -> str:
+    return f"{portable(path.relative_to(folder))}#{number}"
+
+
+def _from_file(name: str, path: Path) -> Entry:
+    return Entry(name, "file", os.fsencode(path))
+
+
+def _from_walk(found: Found) -> Entry:
+    if found.problem is None:
+        return _from_file(found.name, found.path)
+    reason, message = found.problem.reason, found.problem.message
+    return Entry(found.name, "nothing", os.fsencode(found.path), reason=reason, message=message)
+
+
+def _some(entries: Iterator[Entry], spec: str) -> Iterator[Entry]:
+    """Pass entries on; `SourceError` where there is none."""
+    first = next(entries, None)
+    if first is None:
+        raise SourceError("there is no image in it", where=spec, todo=ACCEPTED)
+    return chain([first], entries)
+
+
+def _to_batches(entries: Iterator[Entry]) -> Iterator[pa.RecordBatch]:
+    while batch := [asdict(entry) for entry in islice(entries, ROW_GROUP)]:
+        yield pa.RecordBatch.from_pylist(batch, schema=LISTING)
+
+
+def _runs(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
+    """Split entries where the Parquet file changes or the rows do not follow one another."""
+    numbered = enumerate(entries)
+    for _, run in groupby(numbered, lambda pair: (pair[1].location, pair[1].row - pair[0])):
+        yield [entry for _, entry in run]
+
+
+def _read_file(entry: Entry, max_bytes: int) -> bytes | UnreadableError:
+    if entry.opener == "nothing":
+        return UnreadableError(entry.reason, entry.message)
+    try:
+        return read_file(entry.path, max_bytes)
+    except UnreadableError as error:
+        return error
+
+
+def _read_raw(run: Sequence[Entry], max_bytes: int) -> Iterator[bytes | UnreadableError]:
+    """Read consecutive rows; where the file breaks off, the rest of them have the reason."""
+    path, done = run[0].path, 0
+    trouble = UnreadableError("vanished", "the row has gone since it was listed")
+    try:
+        for batch in read_slice(path, run[0].row, run[-1].row + 1, [IMAGE], _BATCH_ROWS):
+            for content in read_contents(batch):
+                yield _admit(content, max_bytes)
+                done += 1
+    except FileNotFoundError:
+        trouble = UnreadableError("vanished", "there is no such file")
+    except (DataError, StorageError, OSError) as error:
+        trouble = UnreadableError("unreadable", str(error))
+    yield from (trouble for _ in range(len(run) - done))
+
+
+def _admit(content: bytes | None, max_bytes: int) -> bytes | UnreadableError:
+    if not content:
+        return UnreadableError("empty", "the row holds no image")
+    if len(content) > max_bytes:
+        return UnreadableError("too-large", f"{len(content):,} bytes; the limit is {max_bytes:,}")
+    return content
