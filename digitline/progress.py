@@ -9,7 +9,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("digitline")
 _SECONDS_BETWEEN_LINES = 10.0
 
 

@@ -80,7 +80,7 @@ def ingest(source: str, /, *, to: str) -> None:
     settings.places.prepare()
     from digitline.sources.dataset import locate
     from digitline.sources.ingest import ingest as ingest_rows
-    from digitline.sources.open import open_source
+    from digitline.sources.recognise import open_source
 
     directory = locate(settings.places.data, to)
     done = ingest_rows(open_source(source), directory, settings.checks, settings.decoding)
@@ -323,3 +323,7 @@ def _tell(**lines: object) -> None:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+if __name__ == "__main__":
+    main()

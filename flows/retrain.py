@@ -38,7 +38,7 @@ from tasks.render import describe_data, render_retrain
 from tasks.split import Split, split_by_digest
 from tasks.train import Trained, train_network
 
-_log = logging.getLogger("digitline.retrain")
+_log = logging.getLogger("digitline")
 _TRIAL = "trial.parquet"
 
 

@@ -10,11 +10,11 @@ from digitline.pixels.decode import Limits
 from digitline.sources.checks import Checks
 from digitline.sources.dataset import Ingested, locate, read_committed
 from digitline.sources.ingest import ingest
-from digitline.sources.open import open_source
+from digitline.sources.recognise import open_source
 from tasks import stage
 
 EMBEDDED = "mnist"
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("digitline")
 
 
 @stage("ingest {source}", tags=("outside",), retries=2, retry_on=(OSError,))

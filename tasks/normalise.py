@@ -23,7 +23,7 @@ from digitline.rows import (
 from digitline.sources.dataset import Dataset, opened, part_name
 from tasks import stage
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("digitline")
 
 
 class Normalised(BaseModel):

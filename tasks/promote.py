@@ -6,7 +6,7 @@ from digitline.judging.gate import Verdict
 from digitline.models.registry import Registry
 from tasks import stage
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("digitline")
 
 
 @stage("promote {version}")

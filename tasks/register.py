@@ -12,7 +12,7 @@ from digitline.models.registry import Registry
 from digitline.rows import labels, pixels, read_batches
 from tasks import stage
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("digitline")
 
 
 @stage()

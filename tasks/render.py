@@ -26,7 +26,7 @@ from digitline.sources.checks import Outcome
 from digitline.sources.dataset import Ingested, opened
 from tasks import stage
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("digitline")
 
 
 @stage()

@@ -15,7 +15,7 @@ from digitline.pixels.normalise import NORMALISER
 from digitline.provenance import digest_of
 from tasks import stage
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("digitline")
 
 
 class Split(BaseModel):

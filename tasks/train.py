@@ -12,7 +12,7 @@ from digitline.models.draft import write_draft
 from digitline.progress import showing
 from tasks import stage
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("digitline")
 
 
 class Trained(BaseModel):
