@@ -117,22 +117,21 @@ def _read(part: Part, pair: Pair) -> Iterator[Item]:
             for number, (px, label) in enumerate(zip(block, named, strict=True), start):
                 yield Item(name_image(part, number), label, encode_png(px))
         for file, path in ((images, pair.images), (labels, pair.labels)):
-            if file.read(1):
+            if _read_some(file, 1, path):
                 raise DataError("longer than its header says", where=path, todo=_REMEDY)
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[IO[bytes]]:
     """Open a file, unpacking it where it is gzip whatever its name says."""
-    try:
-        with reading(path), path.open("rb") as plain:
-            if plain.peek(2)[:2] == _GZIP:
-                with gzip.open(plain) as unpacked:
-                    yield cast("IO[bytes]", unpacked)
-            else:
-                yield plain
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError("the gzip stream is broken", where=path, todo=_REMEDY) from error
+    with reading(path):
+        plain = path.open("rb")
+    with plain:
+        if plain.peek(2)[:2] == _GZIP:
+            with gzip.open(plain) as unpacked:
+                yield cast("IO[bytes]", unpacked)
+        else:
+            yield plain
 
 
 def _image_header(file: IO[bytes], path: Path) -> tuple[int, int, int]:
@@ -156,7 +155,15 @@ def _label_header(file: IO[bytes], path: Path) -> int:
 
 
 def _take(file: IO[bytes], size: int, path: Path) -> bytes:
-    content = file.read(size)
+    content = _read_some(file, size, path)
     if len(content) != size:
         raise DataError("shorter than its header says", where=path, todo=_REMEDY)
     return content
+
+
+def _read_some(file: IO[bytes], size: int, path: Path) -> bytes:
+    with reading(path):
+        try:
+            return file.read(size)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise DataError("the gzip stream is broken", where=path, todo=_REMEDY) from error

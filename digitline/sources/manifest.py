@@ -135,7 +135,7 @@ def _opened(path: Path) -> Iterator["csv.DictReader[str]"]:
         try:
             yield reader
         except csv.Error as error:
-            raise _wrong(f"not CSV ({error})", path, reader.line_num) from error
+            raise _wrong(f"not CSV ({error})", path, reader.reader.line_num) from error
 
 
 def _wrong(what: str, path: Path, number: int) -> DataError:
