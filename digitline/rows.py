@@ -229,6 +229,12 @@ def read_slice(
             before = after
 
 
+def count_rows(path: Path) -> int:
+    """Count the rows of a Parquet file; `DataError` where it is not one."""
+    with open_parquet(path) as file:
+        return int(file.metadata.num_rows)
+
+
 @contextmanager
 def open_parquet(source: Path | IO[bytes]) -> Iterator[pq.ParquetFile]:
     """Open a Parquet file; `DataError` where it is not one or is broken inside."""

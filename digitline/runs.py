@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from digitline.commit import MANIFEST_NAME, locked, write_bytes
-from digitline.errors import DataError
+from digitline.commit import MANIFEST_NAME, locked, storage_errors, write_bytes
+from digitline.errors import DataError, StorageError
 from digitline.home import Home
 
 _PLAN_NAME = "plan.json"
@@ -49,9 +49,30 @@ def open_run(home: Home, job: str, key: str, now: str) -> Run:
         numbers = [number(path.name) for path in (*_runs(home, job), *_reports(home, job))]
         name = f"{job}-{max(numbers, default=0) + 1:04d}"
         directory = home.runs / name
-        plan = Plan(key=key, started=now)
-        write_bytes(directory / _PLAN_NAME, plan.model_dump_json().encode())
+        write_plan(directory, Plan(key=key, started=now))
         return Run(id=name, directory=directory, started=now, resumed=False)
+
+
+def claim(directory: Path, run: Run, key: str) -> None:
+    """Make `directory` the place of a run's results.
+
+    Raises `StorageError` where it holds anything else than what this run left there.
+    """
+    with storage_errors(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        held = {path.name for path in directory.iterdir() if not path.name.startswith(".")}
+    plan = _read_plan(directory / _PLAN_NAME)
+    if plan is None and not held:
+        write_plan(directory, Plan(key=key, started=run.started))
+    elif plan is None or plan.key != key or MANIFEST_NAME in held:
+        raise StorageError(
+            "the directory is not empty", where=directory, todo="Choose another for the results"
+        )
+
+
+def write_plan(directory: Path, plan: Plan) -> None:
+    """Commit what a run in this directory is to do."""
+    write_bytes(directory / _PLAN_NAME, plan.model_dump_json().encode())
 
 
 def find_unfinished(home: Home, job: str, key: str) -> Run | None:

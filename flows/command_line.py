@@ -56,7 +56,7 @@ def run(*, recipe: str | None = None, force: Switch = False) -> None:
     scored = score_flow(str(CHECKOUT / "data" / "samples"))
     _tell(
         verdict=f"{retrained.verdict}: {retrained.version}, {retrained.error:.2%} test error",
-        samples=scored.summary,
+        samples=scored.counts,
         retrain_report=retrained.report,
         score_report=scored.report,
         all_reports=settings.places.reports / "index.html",
@@ -136,7 +136,7 @@ def score(source: str, /, *, out: Path | None = None, threshold: float | None = 
     from flows.score import score as score_flow
 
     done = score_flow(source, out=out, threshold=threshold)
-    _tell(images=done.summary, predictions=done.results, report=done.report)
+    _tell(images=done.counts, predictions=done.results, report=done.report)
 
 
 @models.command(name="list")

@@ -6,24 +6,34 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from digitline.judging.trial import read_trial
+from digitline.pixels.decode import Limits, UndecodableError, decode
+from digitline.pixels.normalise import normalise
 from digitline.report.data import (
     MOST_NAMES,
     Check,
     Data,
     Dropped,
+    Lineage,
     Part,
     RetrainReport,
+    Run,
+    Version,
     judge,
 )
 from digitline.report.index import rebuild_index
 from digitline.report.pages import write_report
-from digitline.report.pictures import look, retrain_pictures
+from digitline.report.pictures import ScorePictures, Shot, look, retrain_pictures
+from digitline.report.tally import ScoreTally
 from digitline.rows import labels, pixels, read_batches
 from digitline.sources.checks import Outcome
 from digitline.sources.dataset import Ingested, opened
+from digitline.sources.files import UnreadableError
+from digitline.sources.listing import Entry, read_digits, read_entry
 from tasks import stage
 
 _log = logging.getLogger("digitline")
@@ -108,3 +118,59 @@ def _dropped(directories: Sequence[Path]) -> Iterator[Dropped]:
             names=tuple(paths[:MOST_NAMES]),
             message=messages[reason],
         )
+
+
+@stage("report {run.id}")
+def render_score(
+    run: Run,
+    model: Version,
+    source: str,
+    threshold: float,
+    lineage: Lineage,
+    results: Path,
+    listing: Path,
+    limits: Limits,
+    reports: Path,
+) -> Path:
+    """Tally the shards in `results`, look at some images again, write the page; give its path."""
+    tally = ScoreTally()
+    for number in range(len(list(results.glob("predictions-*.parquet")))):
+        for batch in read_batches(results / f"predictions-{number:05d}.parquet"):
+            tally.add_predictions(batch)
+        for batch in read_batches(results / f"errors-{number:05d}.parquet"):
+            tally.add_errors(batch)
+    report = tally.report(run=run, model=model, source=source, threshold=threshold, lineage=lineage)
+    shots = _shoot(
+        {tile.path for tile in (*report.accepted_tiles, *report.review_tiles)}, listing, limits
+    )
+    pictures = ScorePictures(
+        accepted=[shots.get(tile.path) for tile in report.accepted_tiles],
+        review=[shots.get(tile.path) for tile in report.review_tiles],
+    )
+    page = write_report(reports / run.id, report, pictures)
+    rebuild_index(reports)
+    _log.info("  report     %s", page)
+    return page
+
+
+def _shoot(names: set[str], listing: Path, limits: Limits) -> dict[str, Shot]:
+    """Read some images once more, for the page; one that has gone meanwhile has no picture."""
+    shots: dict[str, Shot] = {}
+    for batch in read_batches(listing):
+        wanted = pc.is_in(batch.column("name"), pa.array(sorted(names), pa.string()))
+        for row in batch.filter(wanted).to_pylist():
+            entry = Entry(**row)
+            shot = _shot(entry, limits)
+            if shot is not None:
+                shots[entry.name] = shot
+    return shots
+
+
+def _shot(entry: Entry, limits: Limits) -> Shot | None:
+    if entry.opener == "normalised":
+        return Shot.of(None, read_digits([entry])[1][0])
+    try:
+        original = decode(read_entry(entry, limits.max_bytes), limits)
+    except (UnreadableError, UndecodableError):
+        return None
+    return Shot.of(original, normalise([original]).digits[0])

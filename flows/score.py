@@ -1,0 +1,147 @@
+"""The `score` flow: from a folder of images to predictions, errors, a manifest and a report."""
+
+import logging
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from prefect import flow
+from prefect.artifacts import create_link_artifact, create_markdown_artifact
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+from digitline.commit import Manifest, locked, write_manifest
+from digitline.models.registry import Registry
+from digitline.pixels.normalise import NORMALISER
+from digitline.provenance import digest_of, library_versions
+from digitline.report import data as report_data
+from digitline.runs import Run, claim, open_run
+from digitline.settings import Settings, load_settings
+from tasks.collect import Counts, collect_results
+from tasks.render import render_score
+from tasks.score import ScoredShard, score_shard
+from tasks.snapshot import Snapshot, snapshot_source
+
+_log = logging.getLogger("digitline")
+
+
+class Scored(BaseModel):
+    """What a scoring came to: the counts, and where the results and the report lie."""
+
+    model_config = ConfigDict(frozen=True)
+
+    counts: Counts
+    results: Path
+    report: Path
+
+
+@flow(persist_result=False)
+def score(source: str, out: Path | None = None, threshold: float | None = None) -> Scored:
+    """Score images with the champion: each ends as accept, review or error.
+
+    Parameters
+    ----------
+    source
+        Folder of images, Parquet of raw or normalised rows, or CSV manifest.
+    out
+        Directory for the results; the run's own where none is given.
+    threshold
+        Confidence from which an answer is accepted; the setting where none is given.
+    """
+    settings = load_settings(threshold=threshold)
+    home = settings.places
+    home.prepare()
+    registry = Registry(home.models, home.keys)
+    version = registry.champion()
+    began = time.perf_counter()
+    key = _key(source, out, version, settings)
+    with locked(home.lock(f"score-{key[:16]}"), f"score {source}"):
+        run = open_run(home, "score", key, _now())
+        results = run.directory if out is None else out.expanduser().absolute()
+        if results != run.directory:
+            claim(results, run, key)
+        _log.info("%s%s", run.id, ", taken up again" if run.resumed else "")
+        snapshot = snapshot_source(source, run.directory / "listing.parquet")
+        shards = _score_all(snapshot, registry, version, settings, results)
+        counts = collect_results(
+            [shard.predictions for shard in shards],
+            [shard.errors for shard in shards],
+            snapshot.images,
+            _facts(run, source, version, settings),
+            results,
+        )
+        report = render_score(
+            run=report_data.Run(id=run.id, when=run.started, seconds=time.perf_counter() - began),
+            model=report_data.Version(version=version, error=registry.card(version).metrics.error),
+            source=source,
+            threshold=settings.threshold,
+            lineage=report_data.Lineage(normaliser=NORMALISER, libraries=library_versions()),
+            results=results,
+            listing=snapshot.listing,
+            limits=settings.decoding,
+            reports=home.reports,
+        )
+        _finish(run, results)
+    _publish(run, counts, report)
+    return Scored(counts=counts, results=results, report=report)
+
+
+def _key(source: str, out: Path | None, version: str, settings: Settings) -> str:
+    return digest_of(
+        {
+            "source": str(Path(source).expanduser().absolute()),
+            "out": None if out is None else str(out.expanduser().absolute()),
+            "model": version,
+            "normaliser": NORMALISER,
+            "settings": _scoring_settings(settings),
+        }
+    )
+
+
+def _scoring_settings(settings: Settings) -> dict[str, JsonValue]:
+    return settings.model_dump(mode="json", include={"threshold", "shard_rows", "decoding"})
+
+
+def _score_all(
+    snapshot: Snapshot, registry: Registry, version: str, settings: Settings, out: Path
+) -> list[ScoredShard]:
+    size = settings.shard_rows
+    return [
+        score_shard(
+            snapshot.listing,
+            number,
+            size,
+            registry,
+            version,
+            settings.threshold,
+            settings.decoding,
+            out,
+        )
+        for number in range(-(-snapshot.images // size))
+    ]
+
+
+def _facts(run: Run, source: str, version: str, settings: Settings) -> dict[str, JsonValue]:
+    return {
+        "run": run.id,
+        "source": source,
+        "model": version,
+        "normaliser": NORMALISER,
+        "settings": _scoring_settings(settings),
+    }
+
+
+def _finish(run: Run, results: Path) -> None:
+    """Mark the run as done where its results lie elsewhere."""
+    if results != run.directory:
+        facts = {"results": str(results)}
+        write_manifest(run.directory, Manifest(kind="score run", shards=(), facts=facts))
+
+
+def _publish(run: Run, counts: Counts, page: Path) -> None:
+    """Show the counts and the way to the report in Prefect's UI."""
+    create_markdown_artifact(key="counts", markdown=f"**{run.id}** {counts}")
+    create_link_artifact(key="report", link=page.as_uri(), link_text=f"Report of {run.id}")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

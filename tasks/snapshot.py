@@ -1,0 +1,33 @@
+"""Take a snapshot of what there is to score: files added meanwhile belong to the next run."""
+
+import logging
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from digitline.pixels.normalise import NORMALISER
+from digitline.rows import count_rows
+from digitline.sources.listing import list_images, write_listing
+from tasks import stage
+
+_log = logging.getLogger("digitline")
+
+
+class Snapshot(BaseModel):
+    """A listing on disk, and how many images it names."""
+
+    model_config = ConfigDict(frozen=True)
+
+    listing: Path
+    images: int
+
+
+@stage("list {source}")
+def snapshot_source(source: str, listing: Path) -> Snapshot:
+    """List the images of `source` into the file `listing`, once for a run."""
+    if listing.exists():
+        images = count_rows(listing)
+    else:
+        images = write_listing(listing, list_images(source, NORMALISER)).rows
+    _log.info("  list       %s images", f"{images:,}")
+    return Snapshot(listing=listing, images=images)

@@ -1,0 +1,49 @@
+"""What tests of every room share: a home of their own, digits, and one Prefect server."""
+
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from digitline.home import CHECKOUT, Home
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """A home of this test's own, in the environment as a user would set it."""
+    root = tmp_path / "home"
+    root.mkdir()
+    monkeypatch.setenv("DIGITLINE_HOME", str(root))
+    return Home(root)
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[None]:
+    """Prefect's real API on a database of its own, started once a session."""
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+@pytest.fixture(scope="session")
+def mnist() -> tuple[list[bytes], NDArray[np.int64]]:
+    """The first 4,000 embedded training images as PNG bytes, and their labels (4000,)."""
+    table = pq.ParquetFile(CHECKOUT / "data" / "mnist" / "train.parquet").iter_batches(4000)
+    batch = next(table)
+    return batch.column("image").field("bytes").to_pylist(), batch.column("label").to_numpy()
+
+
+def png(digit: NDArray[np.uint8]) -> bytes:
+    """Write a picture as PNG, as a user with Pillow would."""
+    buffer = io.BytesIO()
+    Image.fromarray(digit).save(buffer, "PNG")
+    return buffer.getvalue()

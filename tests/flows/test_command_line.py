@@ -1,0 +1,108 @@
+"""The command line as a stranger would use it, in a process of its own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from digitline import errors
+from digitline.home import Home
+
+# What a command may not load before it needs it: each costs a good part of a second.
+SLOW = ("prefect", "sklearn", "pandas", "cv2", "pyarrow", "seaborn")
+
+
+def digitline(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "flows.command_line", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **environment},
+    )
+
+
+def loaded_by(*arguments: str) -> set[str]:
+    code = (
+        "import sys; from flows.command_line import exit_code\n"
+        f"try:\n    exit_code({list(arguments)!r})\nexcept SystemExit:\n    pass\n"
+        "print(*sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stderr.split())
+
+
+def test_help_loads_nothing_slow() -> None:
+    assert not loaded_by("--help") & set(SLOW)
+
+
+@pytest.mark.usefixtures("home")
+def test_models_never_load_prefect() -> None:
+    assert "prefect" not in loaded_by("models", "list")
+
+
+@pytest.mark.usefixtures("home")
+def test_settings_are_all_explained() -> None:
+    done = digitline("settings")
+    assert done.returncode == 0
+    assert "DIGITLINE_CHECKS__MIN_ROWS" in done.stdout
+    assert "\n     (" not in done.stdout  # a setting without a word on what it means
+
+
+@pytest.mark.usefixtures("home")
+def test_no_model_yet_says_what_to_do() -> None:
+    done = digitline("models", "list")
+    assert done.returncode == 0
+    assert "digitline retrain" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "code", "words"),
+    [
+        (["bogus"], {}, 2, "bogus"),
+        (["ingest", "somewhere"], {}, 2, "TO"),
+        (["models", "list"], {"DIGITLINE_SEEED": "1"}, 3, "DIGITLINE_SEEED"),
+        (["settings"], {"DIGITLINE_SEED": "many"}, 3, "seed"),
+        (["settings"], {"DIGITLINE_SETTINGS": "/nowhere.toml"}, 3, "/nowhere.toml"),
+        (["ingest", "/nowhere", "--to", "it"], {}, 4, "/nowhere"),
+        (["ingest", "mnist", "--to", "../it"], {}, 3, "../it"),
+        (["models", "show"], {}, 6, "digitline retrain"),
+        (["models", "promote", "m0042"], {}, 6, "m0042"),
+        (["models", "rollback"], {}, 6, "champion"),
+    ],
+)
+def test_mistakes_end_in_one_line_and_a_code_of_their_own(
+    home: Home, arguments: list[str], environment: dict[str, str], code: int, words: str
+) -> None:
+    done = digitline(*arguments, **environment)
+    assert done.returncode == code, done.stderr
+    assert done.stderr.startswith("digitline: error: ")
+    assert done.stderr.count("\n") == 1
+    assert words in done.stderr
+    assert not list((home.root / "data").glob("*")) if (home.root / "data").exists() else True
+
+
+@pytest.mark.usefixtures("home")
+def test_debug_shows_the_traceback() -> None:
+    done = digitline("ingest", "/nowhere", "--to", "it", "--debug")
+    assert "Traceback" in done.stderr
+    assert done.returncode == errors.SourceError.exit_code
+
+
+def test_home_that_is_a_file_is_named(tmp_path: Path) -> None:
+    blocked = tmp_path / "home"
+    blocked.touch()
+    done = digitline("ingest", "mnist", "--to", "it", DIGITLINE_HOME=str(blocked))
+    assert done.returncode == errors.StorageError.exit_code
+    assert str(blocked) in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_exit_codes_are_distinct_and_in_the_readme() -> None:
+    kinds = errors.DigitlineError.__subclasses__()
+    codes = [kind.exit_code for kind in kinds]
+    assert len({*codes, 0, 1, 2, 130}) == len(codes) + 4
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+    assert all(f"| {code} |" in readme for code in (*codes, 0, 1, 2, 130))
