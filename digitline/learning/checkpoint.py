@@ -1,8 +1,7 @@
 """A training under way, on disk: plain arrays and JSON, nothing that could run."""
 
-import hashlib
 import zipfile
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,9 @@ from digitline.commit import replacing
 from digitline.errors import TrainingError
 from digitline.learning.epoch import Epoch
 
-Arrays = dict[str, NDArray[np.float32]]
+Arrays = Mapping[str, NDArray[np.float32]]
+
+_PROGRESS = "progress"
 
 
 class Progress(BaseModel):
@@ -27,45 +28,36 @@ class Progress(BaseModel):
     curve: tuple[Epoch, ...]
 
 
-@dataclass(frozen=True)
-class Checkpoint:
-    """What a training needs to go on as if it had never stopped."""
-
-    progress: Progress
-    arrays: Arrays
-
-
-def digest_of(*lines: str) -> str:
-    """SHA-256 over lines of text, as 64 hex digits."""
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-def save(path: Path, checkpoint: Checkpoint) -> None:
+def save(path: Path, progress: Progress, arrays: Arrays) -> None:
     """Write a checkpoint, atomically; `StorageError` where that fails."""
-    progress = np.frombuffer(checkpoint.progress.model_dump_json().encode(), np.uint8)
+    text = np.frombuffer(progress.model_dump_json().encode(), np.uint8)
     with replacing(path, mode=0o600) as draft, draft.open("wb") as file:
-        np.savez(file, allow_pickle=False, progress=progress, **checkpoint.arrays)
+        np.savez(file, allow_pickle=False, **{_PROGRESS: text}, **arrays)
 
 
-def load(path: Path, plan: str) -> Checkpoint | None:
-    """Read the checkpoint of `plan`, `None` where there is no file.
+def load(path: Path, plan: str, arrays: Arrays) -> Progress | None:
+    """Read the checkpoint of `plan` into `arrays`; `None` where there is no file.
 
     Raises `TrainingError` where it cannot be read or belongs to another plan.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            progress = Progress.model_validate_json(archive["progress"].tobytes())
-            arrays = {name: archive[name] for name in archive.files if name != "progress"}
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            progress = Progress.model_validate_json(archive[_PROGRESS].tobytes())
+            if progress.plan != plan:
+                raise TrainingError(
+                    "the checkpoint belongs to another recipe, other rows or another seed",
+                    where=path,
+                    todo="Remove it to train from the start",
+                )
+            for name, array in arrays.items():
+                np.copyto(array, archive[name], casting="no")
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, ValidationError) as error:
+    except (
+        *(OSError, ValueError, TypeError, KeyError, EOFError),
+        *(zipfile.BadZipFile, ValidationError),
+    ) as error:
         raise TrainingError(
             "the checkpoint cannot be read", where=path, todo="Remove it to train from the start"
         ) from error
-    if progress.plan != plan:
-        raise TrainingError(
-            "the checkpoint belongs to another recipe, other rows or another seed",
-            where=path,
-            todo="Remove it to train from the start",
-        )
-    return Checkpoint(progress, arrays)
+    return progress

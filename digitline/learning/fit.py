@@ -1,5 +1,6 @@
 """The fitting loop around `MLPClassifier`: distort, step, average, validate, keep the best."""
 
+import hashlib
 import math
 import os
 import time
@@ -13,7 +14,7 @@ from sklearn.neural_network import MLPClassifier
 
 from digitline.commit import file_digest
 from digitline.errors import TrainingError
-from digitline.learning import checkpoint as checkpoints
+from digitline.learning.checkpoint import Progress, load, save
 from digitline.learning.epoch import Epoch
 from digitline.learning.network import (
     check_start,
@@ -78,16 +79,15 @@ def fit(
     training = _Training(recipe, train, validation, seed, counts)
     if start is not None:
         training.start_from(start)
-    resumed = 0
-    if checkpoint is not None and (saved := checkpoints.load(checkpoint, plan)) is not None:
-        training.restore(saved)
-        resumed = len(training.curve)
-        for epoch in training.curve:
-            on_epoch(epoch)
+    if checkpoint is not None:
+        training.load(checkpoint, plan)
+    resumed = len(training.curve)
+    for epoch in training.curve:
+        on_epoch(epoch)
     while not training.is_over:
         epoch = training.run_epoch()
         if checkpoint is not None:
-            checkpoints.save(checkpoint, training.snapshot(plan))
+            training.save(checkpoint, plan)
         on_epoch(epoch)
     return Fitted(
         model=training.finish(),
@@ -113,7 +113,7 @@ def plan_digest(
     parts = [f"{file_digest(part.path)} {part.weight!r}" for part in train]
     origin = "" if start is None else _weights_digest(weights_of(start))
     lines = (_VERSION, recipe.model_dump_json(), str(seed), file_digest(validation), origin)
-    return checkpoints.digest_of(*lines, *parts)
+    return hashlib.sha256("\n".join([*lines, *parts]).encode()).hexdigest()
 
 
 class _Training:
@@ -179,29 +179,23 @@ class _Training:
         self.curve.append(epoch)
         return epoch
 
-    def snapshot(self, plan: str) -> checkpoints.Checkpoint:
-        """Describe the state, for the disk."""
-        progress = checkpoints.Progress(
+    def save(self, path: Path, plan: str) -> None:
+        """Write the state to a checkpoint."""
+        progress = Progress(
             plan=plan,
             step=self._optimiser.step,
             best_epoch=self.best_epoch,
             curve=tuple(self.curve),
         )
-        arrays = {
-            f"{name}_{place}": array
-            for name, weights in self._state().items()
-            for place, array in enumerate(weights)
-        }
-        return checkpoints.Checkpoint(progress, arrays)
+        save(path, progress, self._state())
 
-    def restore(self, saved: checkpoints.Checkpoint) -> None:
-        """Take up the state of an earlier process."""
-        for name, weights in self._state().items():
-            stored = [saved.arrays[f"{name}_{place}"] for place in range(len(weights))]
-            copy_weights(stored, weights)
-        self._optimiser.step = saved.progress.step
-        self.best_epoch = saved.progress.best_epoch
-        self.curve = list(saved.progress.curve)
+    def load(self, path: Path, plan: str) -> None:
+        """Take up the state of an earlier process, where there is a checkpoint."""
+        progress = load(path, plan, self._state())
+        if progress is not None:
+            self._optimiser.step = progress.step
+            self.best_epoch = progress.best_epoch
+            self.curve = list(progress.curve)
 
     def finish(self) -> MLPClassifier:
         """Give the model with its best weights, and without what only training needs."""
@@ -212,13 +206,18 @@ class _Training:
         self._model.loss_curve_ = [epoch.train_loss for epoch in self.curve]
         return self._model
 
-    def _state(self) -> dict[str, Weights]:
-        return {
+    def _state(self) -> dict[str, NDArray[np.float32]]:
+        kinds = {
             "weight": weights_of(self._model),
             "first": self._optimiser.first,
             "second": self._optimiser.second,
             "mean": self._optimiser.mean,
             "best": self._best,
+        }
+        return {
+            f"{kind}_{place}": array
+            for kind, arrays in kinds.items()
+            for place, array in enumerate(arrays)
         }
 
     def _chunks(
@@ -306,4 +305,7 @@ def _scale(digits: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _weights_digest(weights: Weights) -> str:
-    return checkpoints.digest_of(*(weight.tobytes().hex() for weight in weights))
+    digest = hashlib.sha256()
+    for weight in weights:
+        digest.update(weight.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,96 @@
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from digitline.errors import TrainingError
+from digitline.learning.stream import Part, ahead, count_labels, join, shuffled
+from digitline.rows import ROW_GROUP
+
+Write = Callable[[str, NDArray[np.uint8], NDArray[np.int8]], Path]
+
+
+def numbered(count: int, first: int = 0) -> NDArray[np.uint8]:
+    """Digits whose first two pixels count them, (count, 784)."""
+    pixels = np.zeros((count, 784), np.uint8)
+    pixels[:, 0], pixels[:, 1] = np.divmod(np.arange(first, first + count), 256)
+    return pixels
+
+
+def numbers(pixels: NDArray[np.uint8]) -> list[int]:
+    return list(pixels[:, 0].astype(int) * 256 + pixels[:, 1])
+
+
+def test_an_epoch_gives_every_row_once_in_another_order_each_time(write: Write) -> None:
+    count = 2 * ROW_GROUP + 100
+    labels = (np.arange(count) % 10).astype(np.int8)
+    first = Part(write("a", numbered(count), labels))
+    second = Part(write("b", numbered(300, count), labels[:300]), weight=2.5)
+    orders = []
+    for seed in (1, 1, 2):
+        chunks = list(shuffled([first, second], 1000, np.random.default_rng(seed), window=2))
+        assert {len(chunk) for chunk in chunks[:-1]} == {1000}
+        whole = join(chunks)
+        place = numbers(whole.digits)
+        assert sorted(place) == list(range(count + 300))
+        assert np.array_equal(whole.labels, [(n if n < count else n - count) % 10 for n in place])
+        assert np.array_equal(whole.weights, [1 if n < count else 2.5 for n in place])
+        orders.append(place)
+    assert orders[0] == orders[1] != orders[2]
+
+
+def test_rows_mix_within_a_window_of_row_groups(write: Write) -> None:
+    path = write("a", numbered(4 * ROW_GROUP), np.zeros(4 * ROW_GROUP, np.int8))
+    chunks = shuffled([Part(path)], ROW_GROUP, np.random.default_rng(0), window=2)
+    groups = {n // ROW_GROUP for n in numbers(next(chunks).digits)}
+    assert len(groups) == 2
+
+
+def test_an_empty_file_gives_nothing(write: Write) -> None:
+    path = write("a", numbered(0), np.zeros(0, np.int8))
+    assert list(shuffled([Part(path)], 10, np.random.default_rng(0))) == []
+
+
+def test_labels_are_counted(write: Write) -> None:
+    path = write("a", numbered(5), np.array([0, 3, 3, 9, 9], np.int8))
+    assert list(count_labels(path)) == [1, 0, 0, 2, 0, 0, 0, 0, 0, 2]
+
+
+def test_a_row_without_a_label_is_refused(write: Write) -> None:
+    path = write("a", numbered(2), np.array([0, -1], np.int8))
+    with pytest.raises(TrainingError, match="without a label"):
+        count_labels(path)
+
+
+def test_work_done_ahead_comes_in_order() -> None:
+    def make(item: int) -> int:
+        time.sleep(0.002 * (item % 3))
+        return item * item
+
+    assert list(ahead(range(20), make, workers=4, depth=3)) == [n * n for n in range(20)]
+
+
+def test_no_more_is_made_ahead_than_asked() -> None:
+    taken: list[int] = []
+
+    def items() -> Iterator[int]:
+        for item in range(100):
+            taken.append(item)
+            yield item
+
+    results = ahead(items(), abs, workers=2, depth=3)
+    next(results)
+    assert len(taken) == 4
+
+
+def test_a_fault_in_a_thread_reaches_the_caller_and_the_threads_end() -> None:
+    def make(item: int) -> float:
+        return 1 / (3 - item)
+
+    with pytest.raises(ZeroDivisionError):
+        list(ahead(range(10), make, workers=2, depth=2))
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("ahead")]
