@@ -166,15 +166,21 @@ def _change_strokes(
     tiles: NDArray[np.uint8], thickness: float, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
     """Blend each digit with its dilation (thicker) or its erosion (thinner)."""
-    strip = tiles.reshape(-1, _TILE)
-    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
-    amount = rng.uniform(-thickness, thickness, (len(tiles), 1, 1)).astype(np.float32)
-    thick = cv2.dilate(strip, cross).reshape(tiles.shape)
-    thin = cv2.erode(strip, cross).reshape(tiles.shape)
-    other = np.where(amount > 0, thick, thin)
-    blend = tiles + np.abs(amount) * (other.astype(np.float32) - tiles)
-    rounded: NDArray[np.float32] = np.rint(blend)
-    return rounded.astype(np.uint8)
+    amount = rng.uniform(-thickness, thickness, (len(tiles), 1, 1))
+    other = np.where(amount > 0, _spread(tiles, np.maximum), _spread(tiles, np.minimum))
+    share = np.rint(256 * np.abs(amount)).astype(np.uint16)
+    blend: NDArray[np.uint16] = (tiles * (256 - share) + other * share) >> 8
+    return blend.astype(np.uint8)
+
+
+def _spread(tiles: NDArray[np.uint8], choose: np.ufunc) -> NDArray[np.uint8]:
+    """Choose among each pixel and its four neighbours; the border keeps tiles apart."""
+    pixels = tiles.reshape(-1)
+    spread = pixels.copy()
+    for step in (1, _TILE):
+        choose(spread[step:], pixels[:-step], out=spread[step:])
+        choose(spread[:-step], pixels[step:], out=spread[:-step])
+    return spread.reshape(tiles.shape)
 
 
 def _change_contrast(
