@@ -35,6 +35,7 @@ DROPPED = pa.schema(
     ]
 )
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_RESERVED = frozenset({"normalised", "runs", "samples", "splits"})  # other things lie there
 _ATTEMPTS = 5
 _BATCH_ROWS = 256  # raw rows may be photographs of some megabytes each
 
@@ -118,9 +119,10 @@ def part_name(part: Part) -> str:
 
 def locate(data: Path, name: str) -> Path:
     """Give the directory of a data set beneath `data`; `SettingsError` for an unusable name."""
-    if _NAME.fullmatch(name) is None:
+    if _NAME.fullmatch(name) is None or name in _RESERVED:
         raise SettingsError(
-            f"`{name}` cannot name a data set", todo="Use letters, digits, dots and dashes"
+            f"`{name}` cannot name a data set",
+            todo="Use another one, of letters, digits, dots and dashes",
         )
     return data / name
 

@@ -38,10 +38,10 @@ def test_what_came_is_held_against_its_checksum() -> None:
         open_openml(fetch=stand_in)
 
 
-@pytest.mark.parametrize("error", [TimeoutError("slow"), http.client.IncompleteRead(b""), ValueError()])
-def test_tries_again_with_growing_pauses(
-    monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
+@pytest.mark.parametrize(
+    "error", [TimeoutError("slow"), http.client.IncompleteRead(b""), ValueError()]
+)
+def test_tries_again_with_growing_pauses(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     waited: list[float] = []
     answers = [error, error, None]
 

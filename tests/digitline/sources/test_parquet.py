@@ -48,7 +48,9 @@ def test_null_images_are_problems_not_content(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.binary_view()])
 @pytest.mark.parametrize("width", [pa.int8(), pa.uint8(), pa.int32(), pa.uint64()])
-def test_plain_binary_and_any_integer(tmp_path: Path, kind: pa.DataType, width: pa.DataType) -> None:
+def test_plain_binary_and_any_integer(
+    tmp_path: Path, kind: pa.DataType, width: pa.DataType
+) -> None:
     path = write(tmp_path / "f.parquet", pa.array([b"a", None], kind), pa.array([9, 0], width))
     first, second = open_parquet_source(path, [path]).read("train")
     assert (first.path, first.label, first.content) == ("train/00000", 9, b"a")
@@ -103,7 +105,9 @@ def test_a_shard_of_another_split_is_not_passed_over(tmp_path: Path) -> None:
         (pa.array([{"bytes": "text"}]), pa.array([1]), "column `image` is struct"),
     ],
 )
-def test_wrong_types_are_named(tmp_path: Path, images: pa.Array, labels: pa.Array, said: str) -> None:
+def test_wrong_types_are_named(
+    tmp_path: Path, images: pa.Array, labels: pa.Array, said: str
+) -> None:
     path = write(tmp_path / "f.parquet", images, labels)
     with pytest.raises(DataError, match=said):
         open_parquet_source(path, [path])

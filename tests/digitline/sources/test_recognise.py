@@ -43,7 +43,9 @@ def test_each_kind_is_told_by_what_lies_there(
 
 
 def test_a_source_says_what_it_is(labelled_folder: Path) -> None:
-    assert open_source(str(labelled_folder)).describe() == f"folder source {labelled_folder} (train)"
+    assert (
+        open_source(str(labelled_folder)).describe() == f"folder source {labelled_folder} (train)"
+    )
 
 
 @pytest.mark.parametrize(
