@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap, LogNorm, Normalize
+from matplotlib.colors import Colormap, ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, PercentFormatter
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -71,7 +71,7 @@ def heat_map(values: NDArray[np.float64], *, mistakes: bool = False) -> HeatMap:
     norm = LogNorm(low, max(low * 2, float(values.max())), clip=True)
     pictures, writing = [], []
     for ink in (LIGHT, DARK):
-        colours = sns.color_palette(ink.mistakes if mistakes else ink.counts, as_cmap=True)
+        colours = _without_ends(ink.mistakes if mistakes else ink.counts)
         pictures.append(_heat_picture(values, colours, norm))
         writing.append(_wants_dark(values, colours, norm, page_is_light=ink is LIGHT))
     return HeatMap(Chart(pictures[0], pictures[1], 400, 400), writing[0], writing[1])
@@ -79,21 +79,23 @@ def heat_map(values: NDArray[np.float64], *, mistakes: bool = False) -> HeatMap:
 
 def read_curve(points: Sequence[ReadPoint], chosen: ReadPoint, n: int) -> Chart:
     """Draw error among the accepted against the share accepted, and the chosen threshold."""
-    # Below half an error in the accepted a logarithm has nothing to show.
+    least = 0.5 / n  # where a logarithm shows no errors at all
+    from_read = max(0.0, 2 * chosen.read_rate - 1.05)
+    near = [point for point in points if point.read_rate >= from_read]
     table = pd.DataFrame(
         {
-            "read": [point.read_rate for point in points],
-            "error": [max(point.error, 0.5 / n) for point in points],
+            "read": [point.read_rate for point in near],
+            "error": [max(point.error, least) for point in near],
         }
     )
 
     def draw(axes: Axes, ink: Ink) -> None:
         sns.lineplot(table, x="read", y="error", color=ink.main, ax=axes, errorbar=None)
-        axes.plot(chosen.read_rate, max(chosen.error, 0.5 / n), "o", color=ink.other, ms=9)
+        axes.plot(chosen.read_rate, max(chosen.error, least), "o", color=ink.other, ms=9)
         axes.set(xlabel="Read without a person", ylabel="Wrong among those read", yscale="log")
-        axes.set_xlim(max(0.0, 2 * chosen.read_rate - 1.05) if chosen.read_rate else 0.0, 1.01)
-        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        _plain_logarithms(axes, _per_cent)
+        axes.set_xlim(from_read, 1.01)
+        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
 
     return _chart(draw)
 
@@ -118,7 +120,7 @@ def reliability(bins: Sequence[Bin]) -> Chart:
         axes.set(xlabel="How sure it was", ylabel="How often it was right")
         axes.set(xlim=(0, 1), ylim=(0, 1.02))
         for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_formatter(PercentFormatter(1, decimals=0))
+            axis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
 
     return _chart(draw)
 
@@ -134,6 +136,7 @@ def losses(curve: Sequence[Epoch]) -> Chart:
                 table, x="number", y=column, color=colour, label=label, ax=axes, errorbar=None
             )
         axes.set(xlabel="Epoch", ylabel="Loss", yscale="log")
+        _plain_logarithms(axes, lambda loss, _: f"{loss:g}")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend(frameon=False, labelcolor=ink.text)
 
@@ -153,7 +156,7 @@ def validation_errors(curve: Sequence[Epoch], best: int | None) -> Chart:
         axes.set(xlabel="Epoch", ylabel="Wrong on validation")
         axes.set_ylim(bottom=0)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
 
     return _chart(draw)
 
@@ -189,7 +192,8 @@ def confidence(bars: Sequence[Bar], threshold: float) -> Chart:
         axes.axvline(threshold, color=ink.text, lw=1, ls=(0, (4, 3)))
         axes.set(xlabel="How sure it was", ylabel="Images", xlim=(0, 1))
         axes.set_yscale("symlog", linthresh=10)
-        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axes.yaxis.set_major_formatter(_whole)
+        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
 
     return _chart(draw)
 
@@ -207,9 +211,9 @@ def history(errors: Sequence[float], read_rates: Sequence[float]) -> tuple[Chart
             )  # fmt: skip
             axes.set(xlabel="Retraining", ylabel=label)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-            axes.yaxis.set_major_formatter(PercentFormatter(1))
+            axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
 
-        return _chart(draw, height=200)
+        return _chart(draw, height=190)
 
     return line(errors, "Wrong on test"), line(read_rates, "Read alone")
 
@@ -259,6 +263,21 @@ def _digit_bars(series: Sequence[tuple[str, Sequence[int]]]) -> Chart:
     return _chart(draw)
 
 
+def _plain_logarithms(axes: Axes, write: Callable[[float, float], str]) -> None:
+    """Mark a logarithmic scale at 1, 2 and 5 and write numbers out."""
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(write)
+
+
+def _whole(number: float, _: float) -> str:
+    return f"{number:,.0f}"
+
+
+def _per_cent(share: float, _: float) -> str:
+    return f"{share * 100:g} %"
+
+
 def _restyle_legend(axes: Axes, ink: Ink) -> None:
     legend = axes.get_legend()
     assert legend is not None
@@ -268,7 +287,7 @@ def _restyle_legend(axes: Axes, ink: Ink) -> None:
     )  # fmt: skip
 
 
-def _chart(draw: Callable[[Axes, Ink], None], width: int = 440, height: int = 290) -> Chart:
+def _chart(draw: Callable[[Axes, Ink], None], width: int = 400, height: int = 270) -> Chart:
     light, dark = (_drawn(draw, ink, width, height) for ink in (LIGHT, DARK))
     return Chart(light, dark, width, height)
 
@@ -289,7 +308,7 @@ def _drawn(draw: Callable[[Axes, Ink], None], ink: Ink, width: int, height: int)
 
 
 def _style(ink: Ink) -> AbstractContextManager[None]:
-    small = 12.5 * _POINTS_PER_PIXEL
+    small = 13 * _POINTS_PER_PIXEL
     return mpl.rc_context(
         {
             "svg.fonttype": "none",
@@ -313,6 +332,11 @@ def _style(ink: Ink) -> AbstractContextManager[None]:
             "axes.xmargin": 0.02,
         }
     )
+
+
+def _without_ends(name: str) -> Colormap:
+    """Cut the near-black and near-white ends off a perceptually uniform map."""
+    return ListedColormap(sns.color_palette(name, as_cmap=True)(np.linspace(0.08, 0.84, 256)))
 
 
 def _heat_picture(values: NDArray[np.float64], colours: Colormap, norm: Normalize) -> str:

@@ -8,9 +8,18 @@ from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    TypeAdapter,
+    model_validator,
+)
 
 from digitline.judging import metrics
+from digitline.names import printable
 
 MOST_PER_CELL = 24
 MOST_READINGS = 600
@@ -19,6 +28,16 @@ MOST_NAMES = 20
 
 Ten = Annotated[tuple[int, ...], Field(min_length=10, max_length=10)]
 Verdict = Literal["bootstrap", "promote", "hold", "unchanged"]
+
+
+def _unicode(text: object) -> object:
+    """Write lone surrogates out, which are bytes of names that JSON cannot hold."""
+    if not isinstance(text, str):
+        return text
+    return "".join(printable(char) if "\ud800" <= char <= "\udfff" else char for char in text)
+
+
+Name = Annotated[str, BeforeValidator(_unicode)]
 
 
 class Facts(BaseModel):
@@ -122,7 +141,7 @@ class Reading(Facts):
     truth: int
     digit: int
     confidence: float
-    name: str = ""
+    name: Name = ""
 
 
 class Bin(Facts):
@@ -143,7 +162,7 @@ class Flip(Facts):
     before: int
     now: int
     confidence: float
-    name: str = ""
+    name: Name = ""
 
 
 class Flips(Facts):
@@ -198,14 +217,14 @@ class Dropped(Facts):
 
     reason: str
     count: int
-    names: tuple[str, ...] = ()
-    message: str = ""
+    names: tuple[Name, ...] = ()
+    message: Name = ""
 
 
 class Suspect(Facts):
     """A training image whose label may be wrong: labelled so, read otherwise."""
 
-    name: str
+    name: Name
     label: int
     digit: int
     confidence: float
@@ -221,7 +240,7 @@ class Suspects(Facts):
 class Data(Facts):
     """What the model was made from."""
 
-    name: str
+    name: Name
     parts: tuple[Part, ...]
     checks: tuple[Check, ...] = ()
     dropped: tuple[Dropped, ...] = ()
@@ -264,7 +283,7 @@ class RetrainReport(Facts):
 class Folder(Facts):
     """What became of the images of one sub-folder."""
 
-    name: str
+    name: Name
     accept: int = 0
     review: int = 0
     error: int = 0
@@ -282,7 +301,7 @@ class Bar(Facts):
 class Tile(Facts):
     """One scored image to show; `id` is the SHA-256 of its bytes in hex."""
 
-    path: str
+    path: Name
     id: str
     digit: int
     confidence: float
@@ -310,7 +329,7 @@ class ScoreReport(Facts):
     format: Literal[1] = 1
     run: Run
     model: Version
-    source: str
+    source: Name
     n_in: int
     accept: int
     review: int

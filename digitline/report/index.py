@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import quote
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -40,7 +41,7 @@ class Retraining(Facts):
     @property
     def link(self) -> str:
         """Where its page is, from the index."""
-        return f"{self.run.id}/{REPORT_NAME}"
+        return _link(self.run)
 
     @property
     def crowned(self) -> bool:
@@ -63,7 +64,7 @@ class Scoring(Facts):
     @property
     def link(self) -> str:
         """Where its page is, from the index."""
-        return f"{self.run.id}/{REPORT_NAME}"
+        return _link(self.run)
 
 
 _GLANCE: TypeAdapter[Retraining | Scoring] = TypeAdapter(
@@ -91,6 +92,10 @@ def rebuild_index(reports: Path) -> Path:
     page = _page(retrainings, scorings, unreadable)
     write_bytes(reports / INDEX_NAME, page.encode())
     return reports / INDEX_NAME
+
+
+def _link(run: Run) -> str:
+    return f"./{quote(run.id, safe='')}/{REPORT_NAME}"
 
 
 def _runs(reports: Path) -> list[Path]:

@@ -19,6 +19,9 @@ from digitline.report.pictures import RetrainPictures, ScorePictures, Shot
 
 REPORT_NAME = "report.html"
 METRICS_NAME = "metrics.json"
+MOST_WORST = 10
+_MOST_ORIGINALS = 1_600_000
+_LONGEST_NAME = 240
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,14 @@ class Confusion:
     mistakes: charts.HeatMap
 
     @property
+    def worst(self) -> list[Shown]:
+        """The most confident mistakes of all."""
+        wrong = [
+            item for row in self.cells for cell in row if not cell.right for item in cell.shown
+        ]
+        return sorted(wrong, key=lambda item: -item.reading.confidence)[:MOST_WORST]
+
+    @property
     def first(self) -> Cell | None:
         """The commonest confusion, to show at once."""
         wrong = [cell for row in self.cells for cell in row if not cell.right and cell.shown]
@@ -86,6 +97,9 @@ def render_retrain(report: RetrainReport, pictures: RetrainPictures) -> str:
 
 def render_score(report: ScoreReport, pictures: ScorePictures) -> str:
     """Render the page of a scoring: the same report and pictures, the same bytes."""
+    budget = _Budget(_MOST_ORIGINALS)
+    review = _pictured(report.review_tiles, pictures.review, budget)
+    accepted = _pictured(report.accepted_tiles, pictures.accepted, budget)
     return _render(
         "score.html.j2",
         script="desk.js",
@@ -94,8 +108,9 @@ def render_score(report: ScoreReport, pictures: ScorePictures) -> str:
             "confidence": charts.confidence(report.confidence, report.threshold),
             "digit_mix": charts.digit_mix(report.accepted_digits, report.review_digits),
         },
-        accepted=_pictured(report.accepted_tiles, pictures.accepted),
-        review=_pictured(report.review_tiles, pictures.review),
+        accepted=accepted,
+        review=review,
+        originals_left_out=budget.refused,
     )
 
 
@@ -146,7 +161,7 @@ def _environment() -> Environment:
         duration=words.duration,
         images=words.images,
         moment=words.moment,
-        name=printable,
+        name=_name,
         number=words.number,
         percent=words.percent,
     )
@@ -156,6 +171,15 @@ def _environment() -> Environment:
         score_headline=words.score_headline,
     )
     return environment
+
+
+def _name(text: str) -> str:
+    """Make outside text printable, and shorten what no page has room for."""
+    shown = printable(text)
+    if len(shown) <= _LONGEST_NAME:
+        return shown
+    half = _LONGEST_NAME // 2
+    return f"{shown[:half]} … {shown[-half:]}"
 
 
 def _policy(style: str, script: str) -> str:
@@ -217,16 +241,33 @@ def _look(examples: NDArray[np.uint8], means: NDArray[np.float32]) -> list[Mappi
     ]
 
 
+class _Budget:
+    """Characters that pictures may still take, so that no run makes a heavy page."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+        self.refused = 0
+
+    def spend(self, picture: str) -> str | None:
+        """Give the picture back, or `None` where it does not fit any more."""
+        if len(picture) > self.left:
+            self.refused += 1
+            return None
+        self.left -= len(picture)
+        return picture
+
+
 def _pictured(
-    tiles: Sequence[Tile], shots: Sequence[Shot | None]
+    tiles: Sequence[Tile], shots: Sequence[Shot | None], budget: _Budget
 ) -> list[tuple[Tile, tuple[str | None, str | None]]]:
     """Put each tile beside its pictures; no shots at all means a page without."""
-    return list(zip(tiles, map(_shot, shots or [None] * len(tiles)), strict=True))
+    together = zip(tiles, shots or [None] * len(tiles), strict=True)
+    return [(tile, _shot(shot, budget)) for tile, shot in together]
 
 
-def _shot(shot: Shot | None) -> tuple[str | None, str | None]:
+def _shot(shot: Shot | None, budget: _Budget) -> tuple[str | None, str | None]:
     """Embed the original, where there is one, and the digit the network saw."""
     if shot is None:
         return None, None
-    original = None if shot.original is None else charts.photograph(shot.original)
+    original = None if shot.original is None else budget.spend(charts.photograph(shot.original))
     return original, charts.picture(shot.seen)
