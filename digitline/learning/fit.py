@@ -2,9 +2,8 @@
 
 import hashlib
 import math
-import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from digitline.commit import file_digest
 from digitline.errors import TrainingError
 from digitline.learning.checkpoint import Progress, load, save
 from digitline.learning.epoch import Epoch
+from digitline.learning.feed import Feed, scale
 from digitline.learning.network import (
     check_start,
     copy_weights,
@@ -25,16 +25,12 @@ from digitline.learning.network import (
 )
 from digitline.learning.optimiser import Adam, Schedule, Weights, install, strip
 from digitline.learning.recipe import Recipe
-from digitline.learning.stream import Chunk, Part, ahead, count_labels, shuffled
-from digitline.pixels.distort import distort
+from digitline.learning.stream import Part, count_labels
 from digitline.rows import labels, pixels, read_batches
 
 __all__ = ["Epoch", "Fitted", "Part", "fit", "plan_digest"]
 
 FEWEST_ROWS = 20
-# Rows handed to one `partial_fit`: 16 MB as float32.
-_CHUNK = 5_000
-_AHEAD = 2
 # Changes whenever the same plan would give another result than before.
 _VERSION = "1"
 
@@ -128,11 +124,8 @@ class _Training:
         counts: NDArray[np.int64],
     ) -> None:
         self._recipe = recipe
-        self._train = train
         self._validation = validation
-        self._seed = seed
-        self._class_weights = _class_weights(recipe, counts)
-        self._weighted = recipe.class_weight != "none" or len({part.weight for part in train}) > 1
+        self._feed = Feed(recipe, train, counts, seed)
         steps = math.ceil(int(counts.sum()) / recipe.batch)
         self._optimiser = Adam(_schedule(recipe, steps), recipe.averaging * steps)
         self._model = new_model(recipe, seed)
@@ -159,10 +152,9 @@ class _Training:
         began = time.perf_counter()
         number = len(self.curve) + 1
         losses, counts = [], []
-        for digits, targets, weights in self._chunks(number):
-            batch = self._recipe.batch
-            losses.append(step_through(self._model, digits, targets, weights, batch))
-            counts.append(len(digits))
+        for meal in self._feed.epoch(number):
+            losses.append(step_through(self._model, meal, self._recipe.batch))
+            counts.append(len(meal.labels))
         loss, error = self._validate()
         epoch = Epoch(
             number=number,
@@ -220,32 +212,6 @@ class _Training:
             for place, array in enumerate(arrays)
         }
 
-    def _chunks(
-        self, number: int
-    ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int8], NDArray[np.float32] | None]]:
-        """Yield distorted digits, (n, 784), their labels and weights, made ahead by threads."""
-        batch = self._recipe.batch
-        size = batch * max(1, _CHUNK // batch)
-        rows = shuffled(self._train, size, np.random.default_rng([self._seed, number]))
-        # A generator of its own for each chunk: whichever thread makes it, it comes out the same.
-        items = (
-            (chunk, np.random.default_rng([self._seed, number, place]))
-            for place, chunk in enumerate(rows, start=1)
-        )
-        return ahead(items, self._prepare, workers=os.cpu_count() or 1, depth=_AHEAD)
-
-    def _prepare(
-        self, item: tuple[Chunk, np.random.Generator]
-    ) -> tuple[NDArray[np.float32], NDArray[np.int8], NDArray[np.float32] | None]:
-        chunk, rng = item
-        digits = _scale(distort(chunk.digits, self._recipe.distortion, rng))
-        targets = chunk.labels
-        weights = chunk.weights * self._class_weights[targets] if self._weighted else None
-        if self._recipe.label_noise:
-            wrong = rng.random(len(targets)) < self._recipe.label_noise
-            targets = np.where(wrong, rng.integers(0, 10, len(targets), np.int8), targets)
-        return digits, targets, weights
-
     def _validate(self) -> tuple[float, float]:
         """Give the mean loss and the share of errors of the averaged weights."""
         own = self._model.coefs_, self._model.intercepts_
@@ -255,7 +221,7 @@ class _Training:
         loss, wrong, rows = 0.0, 0, 0
         for batch in read_batches(self._validation, ["label", "px"]):
             truth = labels(batch)
-            chances = self._model.predict_proba(_scale(pixels(batch)))
+            chances = self._model.predict_proba(scale(pixels(batch)))
             right = chances[np.arange(len(truth)), truth]
             loss -= float(np.log(np.maximum(right, 1e-30), dtype=np.float64).sum())
             wrong += int((chances.argmax(axis=1) != truth).sum())
@@ -281,14 +247,6 @@ def _check_rows(train: Sequence[Part], validation: Path) -> NDArray[np.int64]:
     return counts
 
 
-def _class_weights(recipe: Recipe, counts: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Weigh each digit, (10,)."""
-    if recipe.class_weight == "none":
-        return np.ones(len(counts), np.float32)
-    even = counts.sum() / np.count_nonzero(counts)
-    return np.asarray(even / np.maximum(counts, 1), np.float32)
-
-
 def _schedule(recipe: Recipe, steps: int) -> Schedule:
     """Turn the recipe's epochs into steps, `steps` an epoch."""
     return Schedule(
@@ -297,11 +255,6 @@ def _schedule(recipe: Recipe, steps: int) -> Schedule:
         total=recipe.epochs * steps,
         final=recipe.final_rate,
     )
-
-
-def _scale(digits: NDArray[np.uint8]) -> NDArray[np.float32]:
-    scaled: NDArray[np.float32] = np.divide(digits, np.float32(255), dtype=np.float32)
-    return scaled
 
 
 def _weights_digest(weights: Weights) -> str:

@@ -9,6 +9,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.utils.validation import check_is_fitted
 
 from digitline.errors import SettingsError, TrainingError
+from digitline.learning.feed import Meal
 from digitline.learning.optimiser import Weights
 from digitline.learning.recipe import Recipe
 from digitline.rows import PIXELS
@@ -70,24 +71,18 @@ def check_start(start: MLPClassifier, recipe: Recipe) -> None:
         )
 
 
-def step_through(
-    model: MLPClassifier,
-    digits: NDArray[np.float32],
-    labels: NDArray[np.int8],
-    weights: NDArray[np.float32] | None,
-    batch: int,
-) -> float:
-    """Take one step for each mini-batch of the digits, (n, 784); give the mean loss.
+def step_through(model: MLPClassifier, meal: Meal, batch: int) -> float:
+    """Take one step for each mini-batch of `batch` rows; give the mean loss.
 
     Raises `TrainingError` where the loss is not a number.
     """
     # The last rows of an epoch may be fewer than a mini-batch.
-    model.set_params(batch_size=min(batch, len(digits)))
+    model.set_params(batch_size=min(batch, len(meal.labels)))
     try:
         with warnings.catch_warnings(), np.errstate(over="ignore", invalid="ignore"):
             # scikit-learn turns Ctrl-C into a warning and goes on.
             warnings.filterwarnings("error", "Training interrupted by user")
-            model.partial_fit(digits, labels, sample_weight=weights)
+            model.partial_fit(meal.digits, meal.labels, sample_weight=meal.weights)
     except UserWarning as warning:
         raise KeyboardInterrupt from warning
     except ValueError as error:

@@ -14,6 +14,7 @@ from sklearn.neural_network import MLPClassifier
 
 from digitline.errors import SettingsError, TrainingError
 from digitline.learning.checkpoint import load
+from digitline.learning.feed import Meal
 from digitline.learning.fit import Epoch, Fitted, Part, fit
 from digitline.learning.network import new_model, step_through
 from digitline.learning.optimiser import Adam, Schedule, install
@@ -96,6 +97,7 @@ def test_a_seed_decides_the_result(recipe: Recipe, rows: tuple[Path, Path]) -> N
 CHILD = """
 import sys, time
 from pathlib import Path
+from digitline.learning.feed import Meal
 from digitline.learning.fit import Part, fit
 from digitline.learning.recipe import Recipe
 recipe, train, validation, checkpoint = sys.argv[1:]
@@ -322,4 +324,4 @@ def test_ctrl_c_ends_a_step(recipe: Recipe) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with pytest.raises(KeyboardInterrupt):
-            step_through(model, np.zeros((5, 784), np.float32), np.zeros(5, np.int8), None, 5)
+            step_through(model, Meal(np.zeros((5, 784), np.float32), np.zeros(5, np.int8), None), 5)

@@ -1,0 +1,75 @@
+"""What a network is fed: training rows shuffled, distorted and weighted, made ahead of need."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digitline.learning.recipe import Recipe
+from digitline.learning.stream import DIGITS, Chunk, Part, ahead, shuffled
+from digitline.pixels.distort import distort
+
+# Rows handed over at a time: 16 MB as float32.
+_CHUNK = 5_000
+_AHEAD = 2
+
+
+@dataclass(frozen=True)
+class Meal:
+    """Rows ready for a few steps: `digits` (n, 784) in 0 .. 1, `labels` (n,), `weights` (n,)."""
+
+    digits: NDArray[np.float32]
+    labels: NDArray[np.int8]
+    weights: NDArray[np.float32] | None  # None where all rows count the same
+
+
+class Feed:
+    """The training rows of each epoch; the seed alone decides what an epoch gives."""
+
+    def __init__(
+        self, recipe: Recipe, parts: Sequence[Part], counts: NDArray[np.int64], seed: int
+    ) -> None:
+        """Feed the rows of `parts`, of which `counts`, (10,), tells how many of each digit."""
+        self._recipe = recipe
+        self._parts = parts
+        self._seed = seed
+        self._class_weights = _class_weights(recipe, counts)
+        self._weighted = recipe.class_weight != "none" or len({part.weight for part in parts}) > 1
+
+    def epoch(self, number: int) -> Iterator[Meal]:
+        """Yield the rows of an epoch, counted from 1, in whole mini-batches but for the last."""
+        batch = self._recipe.batch
+        size = batch * max(1, _CHUNK // batch)
+        rows = shuffled(self._parts, size, np.random.default_rng([self._seed, number]))
+        # A generator of its own for each chunk: whichever thread makes it, it comes out the same.
+        items = (
+            (chunk, np.random.default_rng([self._seed, number, place]))
+            for place, chunk in enumerate(rows, start=1)
+        )
+        return ahead(items, self._prepare, workers=os.cpu_count() or 1, depth=_AHEAD)
+
+    def _prepare(self, item: tuple[Chunk, np.random.Generator]) -> Meal:
+        chunk, rng = item
+        digits = scale(distort(chunk.digits, self._recipe.distortion, rng))
+        labels = chunk.labels
+        weights = chunk.weights * self._class_weights[labels] if self._weighted else None
+        if self._recipe.label_noise:
+            wrong = rng.random(len(labels)) < self._recipe.label_noise
+            labels = np.where(wrong, rng.integers(0, DIGITS, len(labels), np.int8), labels)
+        return Meal(digits, labels, weights)
+
+
+def scale(digits: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Bring pixels to 0 .. 1, as the network expects them."""
+    scaled: NDArray[np.float32] = np.divide(digits, np.float32(255), dtype=np.float32)
+    return scaled
+
+
+def _class_weights(recipe: Recipe, counts: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Weigh each digit, (10,)."""
+    if recipe.class_weight == "none":
+        return np.ones(len(counts), np.float32)
+    even = counts.sum() / np.count_nonzero(counts)
+    return np.asarray(even / np.maximum(counts, 1), np.float32)
