@@ -6,7 +6,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import Final, Literal
@@ -51,8 +51,12 @@ logging.getLogger("PIL").addHandler(logging.NullHandler())
 class Limits:
     """What one image may cost: bytes of the file, and pixels once decoded."""
 
-    max_bytes: int = 64 << 20
-    max_pixels: int = 64_000_000
+    max_bytes: int = field(
+        default=64 << 20, metadata={"description": "largest image file that is read, in bytes"}
+    )
+    max_pixels: int = field(
+        default=64_000_000, metadata={"description": "largest image that is decoded, in pixels"}
+    )
 
 
 class UndecodableError(Exception):
