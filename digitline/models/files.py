@@ -76,7 +76,7 @@ def _content(path: Path, descriptor: int) -> bytes:
         )
     try:
         with os.fdopen(descriptor, "rb", closefd=False) as file:
-            return file.read(_MOST)
+            return file.read(status.st_size + 1)
     except OSError as error:
         raise _explained(error, path) from error
 

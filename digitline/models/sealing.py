@@ -21,7 +21,7 @@ class Sealed(Record, Generic[Body]):
 
 def seal(body: Record, purpose: Purpose, signer: Signer) -> bytes:
     """Sign a record and write both as JSON."""
-    sealed = Sealed[Record](body=body, signature=signer.sign(purpose, to_json(body)))
+    sealed = Sealed[type(body)](body=body, signature=signer.sign(purpose, to_json(body)))
     return to_json(sealed)
 
 

@@ -240,6 +240,15 @@ def test_weights_that_answer_otherwise_than_the_card_are_refused(
         load(saved, signer.verifier)
 
 
+@pytest.mark.parametrize("text", ["?", "AAAA"])
+def test_golden_rows_that_are_no_pixels_are_refused(saved: Path, signer: Signer, text: str) -> None:
+    card = load_card(saved, signer.verifier)
+    golden = (card.golden[0].model_copy(update={"px": text}), *card.golden[1:])
+    resign(saved, card.model_copy(update={"golden": golden}), signer)
+    with pytest.raises(TamperedError, match="cannot score its golden rows"):
+        load(saved, signer.verifier)
+
+
 def test_a_difference_of_rounding_is_let_pass(saved: Path, signer: Signer) -> None:
     card = load_card(saved, signer.verifier)
     first, *others = card.golden[0].probabilities

@@ -360,6 +360,13 @@ def test_verify_names_what_is_wrong_and_goes_on(shelf: Shelf) -> None:
     assert [finding.sound for finding in shelf.registry.verify(second)] == [True]
 
 
+def test_verify_names_a_broken_pointer(champion: Registry) -> None:
+    (champion.models / POINTER_NAME).write_bytes(b"{}")
+    pointer, version = champion.verify()
+    assert isinstance(pointer.error, TamperedError)
+    assert version.sound
+
+
 def test_verify_loads_where_survey_reads_the_card_alone(shelf: Shelf) -> None:
     version = shelf.fill(1)[0]
     path = shelf.registry.models / version / "model.joblib"

@@ -4,7 +4,12 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 
 from digitline.errors import StorageError, TamperedError
 from digitline.models.signing import (
@@ -121,11 +126,15 @@ def test_a_broken_key_is_refused(keys: Path, name: str, content: bytes) -> None:
 
 
 def test_a_key_of_another_kind_is_refused(keys: Path) -> None:
-    open_signer(keys)
     key = Ed448PrivateKey.generate()
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    (keys / PRIVATE_NAME).write_bytes(pem)
-    with pytest.raises(TamperedError, match="not an Ed25519 key"):
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    open_signer(keys)
+    (keys / PUBLIC_NAME).write_bytes(public)
+    with pytest.raises(TamperedError, match="the public key is not an Ed25519 key"):
+        open_verifier(keys)
+    (keys / PRIVATE_NAME).write_bytes(private)
+    with pytest.raises(TamperedError, match="the private key is not an Ed25519 key"):
         open_signer(keys)
 
 
