@@ -216,17 +216,16 @@ def read_slice(
     Rows beyond the end of the file are left out. Raises `DataError` where `path` is not Parquet.
     """
     with open_parquet(path) as file:
-        lengths = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
-        ends = np.cumsum(lengths, dtype=np.int64)
-        first, last = np.searchsorted(ends, [start, stop - 1], side="right")
-        groups = range(first, min(last + 1, len(lengths)))
-        before = int(ends[first] - lengths[first]) if groups else start
-        for batch in file.iter_batches(size, row_groups=list(groups), columns=columns):
-            after = before + batch.num_rows
+        after = 0
+        for group in range(file.num_row_groups):
+            before, after = after, after + file.metadata.row_group(group).num_rows
             if start < after and before < stop:
-                skipped = max(start - before, 0)
-                yield batch.slice(skipped, min(stop, after) - before - skipped)
-            before = after
+                for batch in file.iter_batches(size, row_groups=[group], columns=columns):
+                    skipped = min(max(start - before, 0), batch.num_rows)
+                    piece = batch.slice(skipped, max(stop - before - skipped, 0))
+                    before += batch.num_rows
+                    if piece.num_rows:
+                        yield piece
 
 
 def count_rows(path: Path) -> int:
