@@ -64,7 +64,7 @@ def test_a_folder_that_cannot_be_listed_is_told(
             raise PermissionError(13, "Permission denied", str(path))
         return real(path)
 
-    monkeypatch.setattr(files.os, "scandir", deny)
+    monkeypatch.setattr(os, "scandir", deny)
     locked, image = walk(tmp_path)
     assert locked.problem is not None
     assert (locked.name, locked.problem.reason) == ("locked", "unreadable")
@@ -86,7 +86,7 @@ def test_walks_without_recursion(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (lambda path: None, "vanished"),
+        (lambda _: None, "vanished"),
         (lambda path: path.mkdir(), "unsupported"),
         (os.mkfifo, "unsupported"),
         (lambda path: path.touch(), "empty"),

@@ -37,8 +37,8 @@ def test_gzip_is_told_by_its_content(tmp_path: Path, write_idx: WriteIdx, *, ren
     for path in (tmp_path / "plain").iterdir():
         packed = tmp_path / "packed" / (path.name + ("" if rename else ".gz"))
         packed.write_bytes(gzip.compress(path.read_bytes()))
-    plain, packed = open_idx(tmp_path / "plain"), open_idx(tmp_path / "packed")
-    assert list(plain.read("train")) == list(packed.read("train"))
+    plain, unpacked = open_idx(tmp_path / "plain"), open_idx(tmp_path / "packed")
+    assert list(plain.read("train")) == list(unpacked.read("train"))
 
 
 def test_names_may_have_a_dot(tmp_path: Path, write_idx: WriteIdx) -> None:

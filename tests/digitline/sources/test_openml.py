@@ -1,5 +1,6 @@
 import hashlib
 import http.client
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -51,7 +52,7 @@ def test_tries_again_with_growing_pauses(monkeypatch: pytest.MonkeyPatch, error:
             raise answer
         return stand_in()
 
-    monkeypatch.setattr(openml.time, "sleep", waited.append)
+    monkeypatch.setattr(time, "sleep", waited.append)
     open_openml(fetch=fetch, sha256=digest())
     assert waited == [1.0, 4.0]
 

@@ -51,7 +51,7 @@ def test_a_source_says_what_it_is(labelled_folder: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda path: None, "no such source"),
+        (lambda _: None, "no such source"),
         (lambda path: path.mkdir(), "the folder is empty"),
         (lambda path: path.write_bytes(b"x"), "not a source of labelled digits"),
         (os.mkfifo, "not a source of labelled digits"),

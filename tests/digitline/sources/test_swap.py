@@ -14,7 +14,7 @@ from digitline.sources.swap import replacing_directory, standing
 @pytest.fixture(params=["exchange", "two renames"])
 def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param == "two renames":
-        monkeypatch.setattr(swap, "_exchange_at_once", lambda one, other: False)
+        monkeypatch.setattr(swap, "_exchange_at_once", lambda *_: False)
     return str(request.param)
 
 
@@ -40,10 +40,14 @@ def test_replaces_all_and_leaves_nothing_beside(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("either_way")
 def test_an_error_leaves_the_old(tmp_path: Path) -> None:
+    def write_badly() -> None:
+        with replacing_directory(tmp_path / "it") as draft:
+            (draft / "a").write_text("new")
+            raise ValueError("stop")
+
     write(tmp_path / "it", "old")
-    with pytest.raises(ValueError, match="stop"), replacing_directory(tmp_path / "it") as draft:
-        (draft / "a").write_text("new")
-        raise ValueError("stop")
+    with pytest.raises(ValueError, match="stop"):
+        write_badly()
     assert names(tmp_path) == ["it"]
     assert (tmp_path / "it" / "a").read_text() == "old"
 
