@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from pydantic import ValidationError
+from pydantic import SerializeAsAny, ValidationError
 
 from digitline.errors import TamperedError
 from digitline.models.card import Record, to_json
@@ -15,14 +15,14 @@ Body = TypeVar("Body", bound=Record)
 class Sealed(Record, Generic[Body]):
     """A record and its signature."""
 
-    body: Body
+    body: SerializeAsAny[Body]
     signature: Signature
 
 
 def seal(body: Record, purpose: Purpose, signer: Signer) -> bytes:
     """Sign a record and write both as JSON."""
-    sealed = Sealed[type(body)](body=body, signature=signer.sign(purpose, to_json(body)))
-    return to_json(sealed)
+    signature = signer.sign(purpose, to_json(body))
+    return to_json(Sealed[Record](body=body, signature=signature))
 
 
 def unseal(

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 from joblib.numpy_pickle import NumpyArrayWrapper, NumpyUnpickler
@@ -87,10 +87,24 @@ _ALLOWED: Mapping[tuple[str, str], type] = MappingProxyType(
 )
 
 
-class _ModelUnpickler(NumpyUnpickler):  # type: ignore[misc]  # joblib has no types
-    """joblib's reader, with every global looked up in a closed table."""
+# What a model's pickle is written with. Others read bytes of any number, ask for objects from
+# elsewhere, or are of protocols we do not write; `GLOBAL` stays so that its name can be told.
+_OPCODES: tuple[bytes, ...] = (
+    *(pickle.PROTO, pickle.FRAME, pickle.STOP, pickle.MARK, pickle.MEMOIZE),
+    *(pickle.BINGET, pickle.LONG_BINGET, pickle.SHORT_BINUNICODE),
+    *(pickle.NONE, pickle.NEWTRUE, pickle.NEWFALSE, pickle.BINFLOAT),
+    *(pickle.BININT, pickle.BININT1, pickle.BININT2, pickle.LONG1),
+    *(pickle.EMPTY_TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3, pickle.TUPLE),
+    *(pickle.EMPTY_LIST, pickle.APPEND, pickle.APPENDS),
+    *(pickle.EMPTY_DICT, pickle.SETITEM, pickle.SETITEMS),
+    *(pickle.GLOBAL, pickle.STACK_GLOBAL, pickle.NEWOBJ, pickle.REDUCE, pickle.BUILD),
+)
 
-    dispatch = NumpyUnpickler.dispatch.copy()
+
+class _ModelUnpickler(NumpyUnpickler):  # type: ignore[misc]  # joblib has no types
+    """joblib's reader, with closed tables of globals and of opcodes."""
+
+    dispatch: ClassVar = {code[0]: NumpyUnpickler.dispatch[code[0]] for code in _OPCODES}
 
     def __init__(self, content: bytes) -> None:
         super().__init__("", io.BytesIO(content), ensure_native_byte_order=True)

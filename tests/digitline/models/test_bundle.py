@@ -47,6 +47,12 @@ def saved(
     return tmp_path / "m0001"
 
 
+def hidden_code(canary: Path) -> bytes:
+    """Pickle a call that makes a directory."""
+    path = str(canary).encode()
+    return b"cos\nmkdir\n\x8c" + bytes([len(path)]) + path + b"\x85R."
+
+
 def resign(directory: Path, card: Card, signer: Signer) -> None:
     """Put another card in place, validly signed."""
     (directory / CARD_NAME).write_bytes(card.to_bytes())
@@ -199,7 +205,7 @@ def test_a_missing_file_is_refused(saved: Path, signer: Signer, name: str) -> No
 
 
 def test_code_with_a_valid_signature_is_refused(saved: Path, signer: Signer, canary: Path) -> None:
-    content = f"cos\nmkdir\n(S'{canary}'\ntR.".encode()
+    content = hidden_code(canary)
     (saved / MODEL_NAME).write_bytes(content)
     card = load_card(saved, signer.verifier)
     file = ModelFile(bytes=len(content), sha256=digest(content))
@@ -212,7 +218,7 @@ def test_what_is_checked_is_what_is_unpickled(
     saved: Path, signer: Signer, canary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def swap_then_rebuild(content: bytes, where: Path) -> object:
-        where.write_bytes(f"cos\nmkdir\n(S'{canary}'\ntR.".encode())
+        where.write_bytes(hidden_code(canary))
         return unpickle(content, where)
 
     monkeypatch.setattr("digitline.models.bundle.unpickle", swap_then_rebuild)

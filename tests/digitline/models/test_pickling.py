@@ -223,20 +223,56 @@ NETWORK = b"csklearn.neural_network._multilayer_perceptron\nMLPClassifier\n"
 DTYPE = b"cnumpy\ndtype\n"
 
 
+def text(value: bytes) -> bytes:
+    return b"\x8c" + bytes([len(value)]) + value
+
+
 @pytest.mark.parametrize(
     "content",
     [
-        pytest.param(NETWORK + b"(N}S'predict_proba'\nI1\nstb.", id="a class changed"),
-        pytest.param(b"cnumpy\nndarray\n(I9\ntR.", id="an array made by hand"),
-        pytest.param(DTYPE + b"(S'O'\nI00\nI01\ntR.", id="an object type"),
-        pytest.param(DTYPE + b"(S'V8'\nI00\nI01\ntR.", id="a void type"),
-        pytest.param(DTYPE + b"(S'f4'\nI00\nI01\ntR(I3\nS'>'\nNNNI-1\nI-1\nI63\ntb.", id="flags"),
+        pytest.param(
+            NETWORK + b"N}" + text(b"predict_proba") + b"K\x01s\x86b.", id="a class changed"
+        ),
+        pytest.param(b"cnumpy\nndarray\nK\x09\x85R.", id="an array made by hand"),
+        pytest.param(DTYPE + text(b"O") + b"\x89\x88\x87R.", id="an object type"),
+        pytest.param(DTYPE + text(b"V8") + b"\x89\x88\x87R.", id="a void type"),
+        pytest.param(
+            DTYPE + text(b"f4") + b"\x89\x88\x87R(K\x03" + text(b">") + b"NNNK\x00K\x00K\x3ftb.",
+            id="a type with flags",
+        ),
     ],
 )
 def test_tricks_with_what_is_on_the_list_are_refused(content: bytes) -> None:
     with pytest.raises(TamperedError, match="nothing was executed"):
         unpickle(content, WHERE)
     assert MLPClassifier.predict_proba.__name__ == "predict_proba"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"\x96" + (1 << 33).to_bytes(8, "little") + b".", id="bytearray of any size"),
+        pytest.param(b"\x97.", id="a buffer from elsewhere"),
+        pytest.param(b"Pelsewhere\n.", id="an object from elsewhere"),
+        pytest.param(b"\x82\x01.", id="an extension"),
+        pytest.param(b"(ios\nsystem\n.", id="an instance of protocol 0"),
+    ],
+)
+def test_opcodes_no_model_needs_are_refused(content: bytes) -> None:
+    with pytest.raises(TamperedError, match="cannot be read"):
+        unpickle(content, WHERE)
+
+
+@pytest.mark.parametrize("hidden", [(2,), (2, 2), (2, 2, 2), (2,) * 4, (2,) * 40])
+def test_a_network_of_any_depth_comes_back(
+    px: NDArray[np.uint8], digits: NDArray[np.int64], hidden: tuple[int, ...]
+) -> None:
+    network = MLPClassifier(hidden, random_state=2**32 - 1)
+    network.partial_fit(ink(px), digits, classes=np.arange(10))
+    network.t_ = 2**40
+    rebuilt = unpickle(to_bytes(network), WHERE)
+    assert rebuilt.get_params() == network.get_params()
+    np.testing.assert_array_equal(rebuilt.predict_proba(ink(px)), network.predict_proba(ink(px)))
 
 
 def test_an_array_larger_than_the_file_is_refused_before_memory_is_taken() -> None:
