@@ -13,6 +13,11 @@ from PIL import Image
 
 from digitline.home import CHECKOUT, Home
 
+# Before any test module imports Prefect: nothing reported, nothing printed.
+os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
+os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
+os.environ["DO_NOT_TRACK"] = "1"
+
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
@@ -26,9 +31,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
 @pytest.fixture(scope="session")
 def prefect_server() -> Iterator[None]:
     """Prefect's real API on a database of its own, started once a session."""
-    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-    from prefect.testing.utilities import prefect_test_harness
+    from prefect.testing.utilities import prefect_test_harness  # noqa: PLC0415 - slow to load
 
     with prefect_test_harness(server_startup_timeout=120):
         yield

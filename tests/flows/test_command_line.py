@@ -62,7 +62,7 @@ def test_no_model_yet_says_what_to_do() -> None:
     ("arguments", "environment", "code", "words"),
     [
         (["bogus"], {}, 2, "bogus"),
-        (["ingest", "somewhere"], {}, 2, "TO"),
+        (["ingest", "somewhere"], {}, 2, "--to"),
         (["models", "list"], {"DIGITLINE_SEEED": "1"}, 3, "DIGITLINE_SEEED"),
         (["settings"], {"DIGITLINE_SEED": "many"}, 3, "seed"),
         (["settings"], {"DIGITLINE_SETTINGS": "/nowhere.toml"}, 3, "/nowhere.toml"),
