@@ -140,9 +140,9 @@ class Card(Facts):
 
 
 def to_json(record: BaseModel) -> bytes:
-    """Write a record as JSON for people: sorted, indented, the same bytes every time."""
+    """Write a record as JSON for people: sorted, indented, ASCII, the same bytes every time."""
     plain = record.model_dump(mode="json")
-    text = json.dumps(plain, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(plain, indent=2, sort_keys=True, ensure_ascii=True, allow_nan=False)
     return f"{text}\n".encode()
 
 
