@@ -12,11 +12,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from digitline.errors import TrainingError
-from digitline.rows import UNLABELLED, labels, open_parquet, pixels, read_batches
+from digitline.rows import PIXELS, ROW_GROUP, UNLABELLED, labels, open_parquet, pixels, read_batches
 
 DIGITS = 10
-# Row groups shuffled together: eight of 8,192 digits are 51 MB. All of MNIST fits.
-_WINDOW = 8
+# Rows shuffled together: 51 MB of digits. All of MNIST fits.
+_WINDOW = 8 * ROW_GROUP
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
@@ -42,19 +42,6 @@ class Chunk:
         """Count the rows."""
         return len(self.labels)
 
-    def take(self, rows: NDArray[np.int64] | slice) -> "Chunk":
-        """Pick rows, by their numbers or a slice."""
-        return Chunk(self.digits[rows], self.labels[rows], self.weights[rows])
-
-
-def join(chunks: Sequence[Chunk]) -> Chunk:
-    """Put chunks one after the other."""
-    return Chunk(
-        np.concatenate([chunk.digits for chunk in chunks]),
-        np.concatenate([chunk.labels for chunk in chunks]),
-        np.concatenate([chunk.weights for chunk in chunks]),
-    )
-
 
 def count_labels(path: Path) -> NDArray[np.int64]:
     """Count the rows of each digit, (10,).
@@ -77,22 +64,53 @@ def shuffled(
 ) -> Iterator[Chunk]:
     """Yield every row once, in chunks of `size` (the last may be shorter), in random order.
 
-    Row groups come in random order; rows are shuffled within a window of `window` groups, so that
-    the memory needed does not grow with the number of rows.
+    Row groups come in random order into a pool of `window` rows from which rows are drawn at
+    random: up to that many rows, every order is as likely as any other; beyond, rows still mix
+    over many groups, and the memory needed does not grow with their number.
     """
-    groups = [(part, number) for part in parts for number in range(_group_count(part.path))]
-    order = rng.permutation(len(groups))
-    rest: list[Chunk] = []
-    for start in range(0, len(groups), window):
-        chosen = [groups[place] for place in order[start : start + window]]
-        pool = join(rest + [_read_group(part, number) for part, number in chosen])
-        pool = pool.take(rng.permutation(len(pool)))
-        whole = len(pool) - len(pool) % size
-        for row in range(0, whole, size):
-            yield pool.take(slice(row, row + size))
-        rest = [pool.take(slice(whole, None))]
-    if rest and len(rest[0]):
-        yield rest[0]
+    lengths = {part: _group_lengths(part.path) for part in parts}
+    groups = [(part, number) for part in parts for number in range(len(lengths[part]))]
+    longest = max((length for part in parts for length in lengths[part]), default=0)
+    total = sum(sum(lengths[part]) for part in parts)
+    pool = _Pool(min(total, window + longest))
+    for place in rng.permutation(len(groups)):
+        pool.put(_read_group(*groups[place]))
+        while pool.size > window:
+            yield pool.draw(size, rng)
+    while pool.size:
+        yield pool.draw(size, rng)
+
+
+class _Pool:
+    """Rows to draw from at random, in arrays made once."""
+
+    def __init__(self, capacity: int) -> None:
+        self.size = 0
+        self._digits = np.empty((capacity, PIXELS), np.uint8)
+        self._labels = np.empty(capacity, np.int8)
+        self._weights = np.empty(capacity, np.float32)
+
+    def put(self, chunk: Chunk) -> None:
+        """Add rows."""
+        place = slice(self.size, self.size + len(chunk))
+        self._digits[place] = chunk.digits
+        self._labels[place] = chunk.labels
+        self._weights[place] = chunk.weights
+        self.size += len(chunk)
+
+    def draw(self, count: int, rng: np.random.Generator) -> Chunk:
+        """Take out `count` rows, or all that are left, in random order."""
+        rows = rng.choice(self.size, min(count, self.size), replace=False)
+        drawn = Chunk(self._digits[rows], self._labels[rows], self._weights[rows])
+        self.size -= len(rows)
+        # The last rows that stay move into the holes left before them.
+        holes = rows[rows < self.size]
+        tail = np.arange(self.size, self.size + len(rows))
+        movers = np.setdiff1d(tail, rows, assume_unique=True)
+        self._digits[holes] = self._digits[movers]
+        self._labels[holes] = self._labels[movers]
+        self._weights[holes] = self._weights[movers]
+        return drawn
 
 
 def ahead(
@@ -112,9 +130,10 @@ def ahead(
             pool.shutdown(cancel_futures=True)
 
 
-def _group_count(path: Path) -> int:
+def _group_lengths(path: Path) -> list[int]:
     with open_parquet(path) as file:
-        return int(file.num_row_groups)
+        found = file.metadata
+        return [found.row_group(number).num_rows for number in range(found.num_row_groups)]
 
 
 def _read_group(part: Part, number: int) -> Chunk:

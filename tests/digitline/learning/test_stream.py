@@ -1,5 +1,6 @@
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from digitline.errors import TrainingError
-from digitline.learning.stream import Part, ahead, count_labels, join, shuffled
+from digitline.learning.stream import Part, ahead, count_labels, shuffled
 from digitline.rows import ROW_GROUP
 
 Write = Callable[[str, NDArray[np.uint8], NDArray[np.int8]], Path]
@@ -32,22 +33,37 @@ def test_an_epoch_gives_every_row_once_in_another_order_each_time(write: Write) 
     second = Part(write("b", numbered(300, count), labels[:300]), weight=2.5)
     orders = []
     for seed in (1, 1, 2):
-        chunks = list(shuffled([first, second], 1000, np.random.default_rng(seed), window=2))
+        chunks = list(
+            shuffled([first, second], 1000, np.random.default_rng(seed), window=2 * ROW_GROUP)
+        )
         assert {len(chunk) for chunk in chunks[:-1]} == {1000}
-        whole = join(chunks)
-        place = numbers(whole.digits)
+        place = [n for chunk in chunks for n in numbers(chunk.digits)]
+        labelled = np.concatenate([chunk.labels for chunk in chunks])
+        weights = np.concatenate([chunk.weights for chunk in chunks])
         assert sorted(place) == list(range(count + 300))
-        assert np.array_equal(whole.labels, [(n if n < count else n - count) % 10 for n in place])
-        assert np.array_equal(whole.weights, [1 if n < count else 2.5 for n in place])
+        assert np.array_equal(labelled, [(n if n < count else n - count) % 10 for n in place])
+        assert np.array_equal(weights, [1 if n < count else 2.5 for n in place])
         orders.append(place)
     assert orders[0] == orders[1] != orders[2]
 
 
-def test_rows_mix_within_a_window_of_row_groups(write: Write) -> None:
-    path = write("a", numbered(4 * ROW_GROUP), np.zeros(4 * ROW_GROUP, np.int8))
-    chunks = shuffled([Part(path)], ROW_GROUP, np.random.default_rng(0), window=2)
-    groups = {n // ROW_GROUP for n in numbers(next(chunks).digits)}
-    assert len(groups) == 2
+def test_rows_of_many_row_groups_mix(write: Write) -> None:
+    path = write("a", numbered(7 * ROW_GROUP), np.zeros(7 * ROW_GROUP, np.int8))
+    chunks = shuffled([Part(path)], ROW_GROUP, np.random.default_rng(0), window=2 * ROW_GROUP)
+    groups = [{n // ROW_GROUP for n in numbers(chunk.digits)} for chunk in chunks]
+    assert [len(found) >= 3 for found in groups] == [True] * 7
+    assert max(len(found) for found in groups) >= 4
+
+
+def test_every_order_is_as_likely_within_the_window(write: Write) -> None:
+    path = write("a", numbered(4), np.arange(4, dtype=np.int8))
+    rng = np.random.default_rng(0)
+    orders = Counter(
+        tuple(n for chunk in shuffled([Part(path)], 3, rng) for n in numbers(chunk.digits))
+        for _ in range(720)
+    )
+    assert len(orders) == 24
+    assert max(orders.values()) < 60  # 30 are expected
 
 
 def test_an_empty_file_gives_nothing(write: Write) -> None:
