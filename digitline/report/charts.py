@@ -29,21 +29,19 @@ _POINTS_PER_PIXEL = 0.75
 _LEAST_SHARE = 0.0005
 
 
-@dataclass(frozen=True)
-class Ink:
-    """The colours of one mode. `main` and `other` differ for colour-blind eyes too (Okabe-Ito)."""
-
-    text: str
-    quiet: str
-    line: str
-    main: str
-    other: str
-    counts: str
-    mistakes: str
-
-
-LIGHT = Ink("#1f2328", "#59606b", "#dcd8ce", "#0067a3", "#b84a00", "mako_r", "rocket_r")
-DARK = Ink("#e9e7e2", "#a5abb6", "#363b45", "#62b8ec", "#f0a33a", "mako", "rocket")
+# Colours on a light page. `MAIN` and `OTHER` differ for colour-blind eyes too (Okabe-Ito).
+TEXT, QUIET, LINE, MAIN, OTHER = "#1f2328", "#59606b", "#dcd8ce", "#0067a3", "#b84a00"
+# What each becomes on a dark page.
+_ON_DARK = {
+    TEXT: "#e9e7e2",
+    QUIET: "#a5abb6",
+    LINE: "#363b45",
+    MAIN: "#62b8ec",
+    OTHER: "#f0a33a",
+}
+# Perceptually uniform maps: the more, the darker on a light page, the lighter on a dark one.
+_COUNTS = ("mako_r", "mako")
+_MISTAKES = ("rocket_r", "rocket")
 
 
 @dataclass(frozen=True)
@@ -70,10 +68,10 @@ def heat_map(values: NDArray[np.float64], *, mistakes: bool = False) -> HeatMap:
     low = max(_LEAST_SHARE, float(values[values > 0].min(initial=1.0)))
     norm = LogNorm(low, max(low * 2, float(values.max())), clip=True)
     pictures, writing = [], []
-    for ink in (LIGHT, DARK):
-        colours = _without_ends(ink.mistakes if mistakes else ink.counts)
+    for name in _MISTAKES if mistakes else _COUNTS:
+        colours = _without_ends(name)
         pictures.append(_heat_picture(values, colours, norm))
-        writing.append(_wants_dark(values, colours, norm, page_is_light=ink is LIGHT))
+        writing.append(_wants_dark(values, colours, norm, page_is_light=name.endswith("_r")))
     return HeatMap(Chart(pictures[0], pictures[1], 400, 400), writing[0], writing[1])
 
 
@@ -89,9 +87,9 @@ def read_curve(points: Sequence[ReadPoint], chosen: ReadPoint, n: int) -> Chart:
         }
     )
 
-    def draw(axes: Axes, ink: Ink) -> None:
-        sns.lineplot(table, x="read", y="error", color=ink.main, ax=axes, errorbar=None)
-        axes.plot(chosen.read_rate, max(chosen.error, least), "o", color=ink.other, ms=9)
+    def draw(axes: Axes) -> None:
+        sns.lineplot(table, x="read", y="error", color=MAIN, ax=axes, errorbar=None)
+        axes.plot(chosen.read_rate, max(chosen.error, least), "o", color=OTHER, ms=9)
         axes.set(xlabel="Read without a person", ylabel="Wrong among those read", yscale="log")
         _plain_logarithms(axes, _per_cent)
         axes.set_xlim(from_read, 1.01)
@@ -110,12 +108,12 @@ def reliability(bins: Sequence[Bin]) -> Chart:
         }
     )
 
-    def draw(axes: Axes, ink: Ink) -> None:
-        axes.plot([0, 1], [0, 1], color=ink.quiet, lw=1, ls=(0, (4, 3)))
-        sns.lineplot(table, x="sure", y="right", color=ink.main, ax=axes, errorbar=None, lw=1.2)
+    def draw(axes: Axes) -> None:
+        axes.plot([0, 1], [0, 1], color=QUIET, lw=1, ls=(0, (4, 3)))
+        sns.lineplot(table, x="sure", y="right", color=MAIN, ax=axes, errorbar=None, lw=1.2)
         sns.scatterplot(
             table, x="sure", y="right", size="n", sizes=(25, 160), legend=False,
-            color=ink.main, ax=axes, edgecolor="none", alpha=0.85, clip_on=False,
+            color=MAIN, ax=axes, edgecolor="none", alpha=0.85, clip_on=False,
         )  # fmt: skip
         axes.set(xlabel="How sure it was", ylabel="How often it was right")
         axes.set(xlim=(0, 1), ylim=(0, 1.02))
@@ -129,8 +127,8 @@ def losses(curve: Sequence[Epoch]) -> Chart:
     """Draw training and validation loss over the epochs."""
     table = pd.DataFrame([epoch.model_dump() for epoch in curve])
 
-    def draw(axes: Axes, ink: Ink) -> None:
-        lines = (("train_loss", "training", ink.other), ("validation_loss", "validation", ink.main))
+    def draw(axes: Axes) -> None:
+        lines = (("train_loss", "training", OTHER), ("validation_loss", "validation", MAIN))
         for column, label, colour in lines:
             sns.lineplot(
                 table, x="number", y=column, color=colour, label=label, ax=axes, errorbar=None
@@ -138,7 +136,7 @@ def losses(curve: Sequence[Epoch]) -> Chart:
         axes.set(xlabel="Epoch", ylabel="Loss", yscale="log")
         _plain_logarithms(axes, lambda loss, _: f"{loss:g}")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.legend(frameon=False, labelcolor=ink.text)
+        axes.legend(frameon=False, labelcolor=TEXT)
 
     return _chart(draw)
 
@@ -147,12 +145,10 @@ def validation_errors(curve: Sequence[Epoch], best: int | None) -> Chart:
     """Draw the validation error over the epochs and mark the best."""
     table = pd.DataFrame([epoch.model_dump() for epoch in curve])
 
-    def draw(axes: Axes, ink: Ink) -> None:
-        sns.lineplot(
-            table, x="number", y="validation_error", color=ink.main, ax=axes, errorbar=None
-        )
+    def draw(axes: Axes) -> None:
+        sns.lineplot(table, x="number", y="validation_error", color=MAIN, ax=axes, errorbar=None)
         marked = table[table["number"] == best]
-        axes.plot(marked["number"], marked["validation_error"], "o", color=ink.other, ms=9)
+        axes.plot(marked["number"], marked["validation_error"], "o", color=OTHER, ms=9)
         axes.set(xlabel="Epoch", ylabel="Wrong on validation")
         axes.set_ylim(bottom=0)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -182,14 +178,14 @@ def confidence(bars: Sequence[Bar], threshold: float) -> Chart:
     )
     edges = [bar.low for bar in bars] + [bars[-1].high]
 
-    def draw(axes: Axes, ink: Ink) -> None:
+    def draw(axes: Axes) -> None:
         if table["n"].sum():
             sns.histplot(
                 table, x="sure", weights="n", hue="status", bins=edges, multiple="stack",
-                palette=[ink.main, ink.other], alpha=1, edgecolor="none", ax=axes,
+                palette=[MAIN, OTHER], alpha=1, edgecolor="none", ax=axes,
             )  # fmt: skip
-            _restyle_legend(axes, ink)
-        axes.axvline(threshold, color=ink.text, lw=1, ls=(0, (4, 3)))
+            _restyle_legend(axes)
+        axes.axvline(threshold, color=TEXT, lw=1, ls=(0, (4, 3)))
         axes.set(xlabel="How sure it was", ylabel="Images", xlim=(0, 1))
         axes.set_yscale("symlog", linthresh=10)
         axes.yaxis.set_major_formatter(_whole)
@@ -204,9 +200,9 @@ def history(errors: Sequence[float], read_rates: Sequence[float]) -> tuple[Chart
     def line(values: Sequence[float], label: str) -> Chart:
         table = pd.DataFrame({"run": range(1, len(values) + 1), "value": values})
 
-        def draw(axes: Axes, ink: Ink) -> None:
+        def draw(axes: Axes) -> None:
             sns.lineplot(
-                table, x="run", y="value", color=ink.main, ax=axes, errorbar=None,
+                table, x="run", y="value", color=MAIN, ax=axes, errorbar=None,
                 marker="o" if len(values) <= 60 else None, mec="none",  # noqa: PLR2004 - crowded
             )  # fmt: skip
             axes.set(xlabel="Retraining", ylabel=label)
@@ -251,14 +247,14 @@ def _digit_bars(series: Sequence[tuple[str, Sequence[int]]]) -> Chart:
         ]
     )
 
-    def draw(axes: Axes, ink: Ink) -> None:
-        palette = [ink.main, ink.other, ink.quiet, ink.text][: len(series)]
+    def draw(axes: Axes) -> None:
+        palette = [MAIN, OTHER, QUIET, TEXT][: len(series)]
         sns.barplot(
             table, x="digit", y="n", hue="part", palette=palette, saturation=1, ax=axes,
             errorbar=None,
         )  # fmt: skip
         axes.set(xlabel="Digit", ylabel="Images")
-        _restyle_legend(axes, ink)
+        _restyle_legend(axes)
 
     return _chart(draw)
 
@@ -278,36 +274,34 @@ def _per_cent(share: float, _: float) -> str:
     return f"{share * 100:g} %"
 
 
-def _restyle_legend(axes: Axes, ink: Ink) -> None:
+def _restyle_legend(axes: Axes) -> None:
     legend = axes.get_legend()
     assert legend is not None
     sns.move_legend(
         axes, "lower center", bbox_to_anchor=(0.5, 1.0), ncol=4, title=None, frameon=False,
-        labelcolor=ink.text,
+        labelcolor=TEXT,
     )  # fmt: skip
 
 
-def _chart(draw: Callable[[Axes, Ink], None], width: int = 400, height: int = 270) -> Chart:
-    light, dark = (_drawn(draw, ink, width, height) for ink in (LIGHT, DARK))
-    return Chart(light, dark, width, height)
-
-
-def _drawn(draw: Callable[[Axes, Ink], None], ink: Ink, width: int, height: int) -> str:
-    with _style(ink):
+def _chart(draw: Callable[[Axes], None], width: int = 400, height: int = 270) -> Chart:
+    with _style():
         figure = Figure(figsize=(width / 96, height / 96), dpi=96, layout="constrained")
         axes = figure.subplots()
-        axes.grid(visible=True, axis="y", color=ink.line, lw=0.8)
+        axes.grid(visible=True, axis="y", color=LINE, lw=0.8)
         axes.set_axisbelow(True)
-        draw(axes, ink)
+        draw(axes)
         sns.despine(ax=axes, left=True)
         drawing = io.BytesIO()
         figure.savefig(drawing, format="svg", transparent=True, metadata={"Date": None})
     # The page's own fonts, which are no wider than the one the layout was measured with.
-    svg = drawing.getvalue().decode().replace(f"'{_DRAWN_WITH}'", _FONTS.replace("'", "&apos;"))
-    return _data_uri("image/svg+xml", svg.encode())
+    light = drawing.getvalue().decode().replace(f"'{_DRAWN_WITH}'", _FONTS)
+    dark = light
+    for colour, on_dark in _ON_DARK.items():
+        dark = dark.replace(colour, on_dark)
+    return Chart(_svg(light), _svg(dark), width, height)
 
 
-def _style(ink: Ink) -> AbstractContextManager[None]:
+def _style() -> AbstractContextManager[None]:
     small = 13 * _POINTS_PER_PIXEL
     return mpl.rc_context(
         {
@@ -319,13 +313,13 @@ def _style(ink: Ink) -> AbstractContextManager[None]:
             "xtick.labelsize": small,
             "ytick.labelsize": small,
             "legend.fontsize": small,
-            "text.color": ink.text,
-            "axes.labelcolor": ink.quiet,
-            "axes.edgecolor": ink.line,
-            "xtick.color": ink.line,
-            "ytick.color": ink.line,
-            "xtick.labelcolor": ink.quiet,
-            "ytick.labelcolor": ink.quiet,
+            "text.color": TEXT,
+            "axes.labelcolor": QUIET,
+            "axes.edgecolor": LINE,
+            "xtick.color": LINE,
+            "ytick.color": LINE,
+            "xtick.labelcolor": QUIET,
+            "ytick.labelcolor": QUIET,
             "ytick.major.size": 0,
             "ytick.minor.size": 0,
             "lines.linewidth": 2,
@@ -343,8 +337,8 @@ def _heat_picture(values: NDArray[np.float64], colours: Colormap, norm: Normaliz
     figure = Figure(figsize=(4, 4), dpi=100)
     axes = figure.add_axes((0, 0, 1, 1))
     sns.heatmap(
-        values, mask=values == 0, cmap=colours, norm=norm, cbar=False, ax=axes,
-        xticklabels=False, yticklabels=False, linewidths=0,
+        values, mask=values == 0, cmap=colours, norm=norm, vmin=norm.vmin, vmax=norm.vmax,
+        cbar=False, ax=axes, xticklabels=False, yticklabels=False, linewidths=0,
     )  # fmt: skip
     drawing = io.BytesIO()
     figure.savefig(drawing, format="png", transparent=True, metadata={"Software": None})
@@ -368,6 +362,10 @@ def _webp(image: Image.Image, *, quality: int, lossless: bool = False) -> str:
     content = io.BytesIO()
     image.save(content, format="WEBP", lossless=lossless, quality=quality, method=4)
     return _data_uri("image/webp", content.getvalue())
+
+
+def _svg(drawing: str) -> str:
+    return _data_uri("image/svg+xml", drawing.encode())
 
 
 def _data_uri(kind: str, content: bytes) -> str:
