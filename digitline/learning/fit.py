@@ -63,7 +63,8 @@ def fit(
 
     With a `checkpoint` file, a training that was killed goes on after its last whole epoch and
     ends with the same weights, bit for bit; the file stays, for the caller to remove. `start` is
-    a fitted model whose weights to start from. The model expects px / 255 in float32.
+    a fitted model to go on from, by the shorter plan of `Recipe.warmed`. The model expects
+    px / 255 in float32.
 
     Raises `TrainingError` for fewer than 20 rows, a single digit, a missing label, a loss that is
     not a number, a checkpoint of another training; `SettingsError` for a `start` that does not fit.
@@ -71,6 +72,7 @@ def fit(
     counts = _check_rows(train, validation)
     if start is not None:
         check_start(start, recipe)
+        recipe = recipe.warmed()
     plan = plan_digest(recipe, train, validation, seed=seed, start=start)
     training = _Training(recipe, train, validation, seed, counts)
     if start is not None:

@@ -45,6 +45,12 @@ class Recipe(BaseModel):
         ge=0,
         description="epochs without a lower validation loss before stopping early; 0: never stop",
     )
+    warm_share: float = Field(
+        default=0.25,
+        gt=0,
+        le=1,
+        description="share of the epochs and of the rate when starting from an earlier model",
+    )
     class_weight: Literal["none", "balanced"] = Field(
         default="none", description="`balanced` lets every digit count the same in sum"
     )
@@ -54,6 +60,11 @@ class Recipe(BaseModel):
     distortion: Distortion = Field(
         default=Distortion(), description="how far digits are distorted, anew every epoch"
     )
+
+    def warmed(self) -> "Recipe":
+        """Give the shorter, gentler plan for a network that already knows most of it."""
+        epochs = max(1, round(self.epochs * self.warm_share))
+        return self.model_copy(update={"epochs": epochs, "rate": self.rate * self.warm_share})
 
 
 @dataclass(frozen=True)

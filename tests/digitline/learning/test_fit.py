@@ -258,10 +258,12 @@ def test_a_warm_start_goes_on_from_the_given_weights(
     train, validation = rows
     first = fit(recipe.model_copy(update={"epochs": 10}), [Part(train)], validation, seed=1)
     before = [layer.copy() for layer in first.model.coefs_]
-    short = recipe.model_copy(update={"epochs": 1, "rate": 1e-4})
+    short = recipe.model_copy(update={"epochs": 4, "rate": 4e-4})
     second = fit(short, [Part(train)], validation, seed=2, start=first.model)
     cold = fit(short, [Part(train)], validation, seed=2)
     assert second.warm
+    assert [epoch.of for epoch in second.curve] == [1]
+    assert second.curve[0].rate == pytest.approx(1e-4)
     assert error(second.model, digits) < error(cold.model, digits) - 0.2
     assert all(map(np.array_equal, first.model.coefs_, before))
 

@@ -70,3 +70,10 @@ def test_every_knob_is_explained() -> None:
     assert "distortion.elastic" in knobs
     assert len(knobs) == len(Recipe.model_fields) - 1 + len(Distortion.model_fields)
     assert all(knob.description for knob in knobs.values())
+
+
+def test_a_warm_start_takes_a_share_of_the_epochs_and_the_rate() -> None:
+    recipe = Recipe(hidden=(5,), epochs=30, rate=0.01, warm_share=0.2)
+    warmed = recipe.warmed()
+    assert warmed == recipe.model_copy(update={"epochs": 6, "rate": 0.002})
+    assert warmed.model_copy(update={"epochs": 1}).warmed().epochs == 1
