@@ -178,7 +178,7 @@ def storage_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _REASONS:
+        if error.errno is None or error.errno not in _REASONS:
             raise
         what, todo = _REASONS[error.errno]
         raise StorageError(what, where=error.filename or path, todo=todo) from error

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, CycloptsError, Parameter
 
 from digitline import __version__
-from digitline.errors import DigitlineError
+from digitline.errors import DigitlineError, NoModelError
 from digitline.names import printable
 
 if TYPE_CHECKING:
@@ -143,11 +143,14 @@ def score(source: str, /, *, out: Path | None = None, threshold: float | None = 
 def list_models() -> None:
     """List the registered models, newest first."""
     registry = _registry()
-    champion = registry.champion() if registry.versions() else None
-    for finding in reversed(registry.survey()):
+    findings = registry.survey()
+    champion, fault = _champion(registry)
+    for finding in reversed(findings):
         print(_line(finding, champion))
-    if champion is None:
-        print("No model yet. Run `digitline retrain`.")
+    if isinstance(fault, NoModelError):
+        print("No champion yet. Run `digitline retrain`.")
+    elif fault is not None:
+        raise fault
 
 
 @models.command
@@ -284,15 +287,23 @@ def _registry() -> "Registry":
     return Registry(places.models, places.keys)
 
 
+def _champion(registry: "Registry") -> tuple[str | None, DigitlineError | None]:
+    try:
+        return registry.champion(), None
+    except DigitlineError as error:
+        return None, error
+
+
 def _start_prefect(**options: object) -> "Settings":
     """Check the settings, set Prefect up, and say what takes so long."""
     settings = _settings(**options)
-    from flows.orchestration import is_server_named, prepare
+    from flows.orchestration import connect, is_server_named, prepare
 
     prepare(settings.places)
     _show_log_lines()
     if not is_server_named():
-        print("Starting Prefect's embedded server (6 to 14 s; see PREFECT_API_URL) ...")
+        print("Starting Prefect's embedded server (6 to 14 s) ...", flush=True)
+    connect()
     return settings
 
 

@@ -6,6 +6,7 @@ Only the environment is set here; Prefect itself is imported where a flow runs.
 import os
 from typing import TYPE_CHECKING
 
+from digitline.errors import OrchestrationError
 from digitline.home import Home
 
 if TYPE_CHECKING:
@@ -25,6 +26,33 @@ def prepare(home: Home) -> None:
 def is_server_named() -> bool:
     """Say whether the user has named a running server."""
     return bool(os.environ.get("PREFECT_API_URL"))
+
+
+def connect() -> None:
+    """Reach the named server, or start the embedded one.
+
+    Raises `OrchestrationError` where that fails.
+    """
+    from prefect.client.orchestration import get_client  # noqa: PLC0415 - Prefect loads slowly
+
+    try:
+        with get_client(sync_client=True) as client:
+            fault = client.api_healthcheck()
+    except RuntimeError as error:  # what Prefect raises when its embedded server is too slow
+        fault = error
+    if fault is None:
+        return
+    if is_server_named():
+        raise OrchestrationError(
+            "Prefect's server cannot be reached",
+            where=os.environ["PREFECT_API_URL"],
+            todo="Start it, or unset PREFECT_API_URL to use the embedded one",
+        ) from fault
+    raise OrchestrationError(
+        f"Prefect's embedded server did not start ({fault})",
+        where=os.environ["PREFECT_HOME"],
+        todo="Run again, or name a running server with PREFECT_API_URL",
+    ) from fault
 
 
 def _environment(home: Home) -> "Mapping[str, str]":

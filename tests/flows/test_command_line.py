@@ -71,6 +71,7 @@ def test_no_model_yet_says_what_to_do() -> None:
         (["models", "show"], {}, 6, "digitline retrain"),
         (["models", "promote", "m0042"], {}, 6, "m0042"),
         (["models", "rollback"], {}, 6, "champion"),
+        (["retrain"], {"PREFECT_API_URL": "http://127.0.0.1:9/api"}, 13, "127.0.0.1:9"),
     ],
 )
 def test_mistakes_end_in_one_line_and_a_code_of_their_own(
