@@ -61,7 +61,7 @@ def judge(
         rules.append(_not_worse(right, champion_right, gate))
     return Verdict(
         kind=_kind(rules, first=champion_right is None),
-        sentence=_sentence(rules, right, champion_right),
+        sentence=_sentence(rules, first=champion_right is None),
         rules=tuple(rules),
     )
 
@@ -112,13 +112,8 @@ def _kind(rules: list[Rule], *, first: bool) -> Kind:
     return "bootstrap" if first else "promote"
 
 
-def _sentence(
-    rules: list[Rule], right: NDArray[np.bool_], champion_right: NDArray[np.bool_] | None
-) -> str:
-    error = f"{1 - np.mean(right):.2%} error"
-    if champion_right is not None:
-        error += f", was {1 - np.mean(champion_right):.2%}"
+def _sentence(rules: list[Rule], *, first: bool) -> str:
     failed = [rule.name for rule in rules if not rule.passed]
     if failed:
-        return f"Held: {error}; failed {', '.join(failed)}."
-    return f"{'First champion' if champion_right is None else 'Promoted'}: {error}."
+        return f"It failed {', '.join(failed)}."
+    return "It passed every rule, and there was no champion." if first else "It passed every rule."
