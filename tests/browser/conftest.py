@@ -1,17 +1,16 @@
 """Pages in a real Chromium, with everything they say and ask for written down."""
 
+import importlib.util
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
-from digitline.home import CHECKOUT
 from digitline.report.index import rebuild_index
 from digitline.report.pages import write_report
-from tests.browser.witness import Opening, Witness
+from tests.browser.witness import Opening, Witness, missing, need_browser
 from tests.digitline.report import samples
 
 _QUIET = (
@@ -25,37 +24,24 @@ _QUIET = (
 )
 
 
-def _missing(what: str, remedy: str) -> None:
-    """Skip where a browser test cannot run, or fail where it must."""
-    if os.environ.get("DIGITLINE_TEST_BROWSER") == "required":
-        pytest.fail(f"no {what}: {remedy}")
-    pytest.skip(f"no {what}: {remedy}")
-
-
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium, headless, kept off the network."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    if program is None:
-        _missing("browser", "apt-get install chromium")
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=program, args=[*_QUIET])
+        chromium = playwright.chromium.launch(executable_path=need_browser(), args=[*_QUIET])
         yield chromium
         chromium.close()
 
 
 @pytest.fixture(scope="session")
 def axe() -> str:
-    """The accessibility checker axe-core, which is not ours to keep in this repository."""
-    places = (
-        os.environ.get("DIGITLINE_AXE"),
-        CHECKOUT / "node_modules" / "axe-core" / "axe.min.js",
-        "/usr/share/javascript/axe-core/axe.min.js",
-    )
-    found = [Path(place) for place in places if place and Path(place).is_file()]
-    if not found:
-        _missing("axe-core", "npm install --no-save axe-core, or DIGITLINE_AXE=/path/axe.min.js")
-    return found[0].read_text()
+    """The accessibility checker axe-core, as its Python package carries it or wherever told."""
+    package = importlib.util.find_spec("axe_playwright_python")
+    carried = "" if package is None else str(package.origin).replace("__init__.py", "axe.min.js")
+    place = Path(os.environ.get("DIGITLINE_AXE", carried))
+    if not place.is_file():
+        missing("axe-core", "pip install axe-playwright-python, or DIGITLINE_AXE=/path/axe.min.js")
+    return place.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,10 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from digitline.report.data import Tile
-from tests.browser.witness import Opening
+from tests.browser.witness import Opening, need_browser
 from tests.digitline.report import samples
+
+need_browser()
 
 
 @pytest.fixture

@@ -4,8 +4,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.witness import Opening
+from tests.browser.witness import Opening, need_browser
 from tests.digitline.report import samples
+
+need_browser()
 
 
 @pytest.fixture

@@ -3,7 +3,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.witness import Opening
+from tests.browser.witness import Opening, need_browser
+
+need_browser()
 
 PAGES = ("index.html", "retrain-0003/report.html", "score-0004/report.html")
 REPORTS = PAGES[1:]

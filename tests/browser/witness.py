@@ -1,8 +1,12 @@
-"""A page, and what it did besides showing itself."""
+"""A page in a browser, and what it did besides showing itself."""
 
+import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NoReturn
 
+import pytest
 from playwright.sync_api import Page, Request
 
 
@@ -26,3 +30,16 @@ class Witness:
 
 
 Opening = Callable[..., Witness]
+
+
+def need_browser() -> str:
+    """Give the path of Chromium; a module that asks is skipped whole where there is none."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    return program or missing("browser", "apt-get install chromium")
+
+
+def missing(what: str, remedy: str) -> NoReturn:
+    """Skip where a browser test cannot run, or fail where it must."""
+    if os.environ.get("DIGITLINE_TEST_BROWSER") == "required":
+        pytest.fail(f"no {what}: {remedy}")
+    pytest.skip(f"no {what}: {remedy}", allow_module_level=True)
