@@ -168,6 +168,7 @@ _REASONS: Mapping[int, tuple[str, str]] = {
     errno.EROFS: ("the file system is read-only", "Choose another home with DIGITLINE_HOME"),
     errno.ENOTDIR: ("a file is where a directory should be", "Move it away or choose another home"),
     errno.EEXIST: ("a file is where a directory should be", "Move it away or choose another home"),
+    errno.EISDIR: ("a directory is where a file should be", "Move it away or choose another home"),
     errno.EIO: ("the disk fails", "Check the disk, then run again"),
 }
 
