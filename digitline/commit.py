@@ -51,7 +51,10 @@ class Manifest(BaseModel):
 
     def shard(self, name: str) -> Shard:
         """Look a shard up by name; `KeyError` when the manifest has none."""
-        return next(shard for shard in self.shards if shard.name == name)
+        for shard in self.shards:
+            if shard.name == name:
+                return shard
+        raise KeyError(name)
 
 
 def file_digest(path: Path) -> str:
@@ -73,7 +76,7 @@ def replacing(path: Path, mode: int = 0o644) -> Iterator[Path]:
     """
     draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(path.parent)
         try:
             yield draft
             draft.chmod(mode)
@@ -82,6 +85,19 @@ def replacing(path: Path, mode: int = 0o644) -> Iterator[Path]:
             _sync(path.parent)
         finally:
             draft.unlink(missing_ok=True)
+
+
+def make_directory(path: Path, mode: int = 0o777) -> None:
+    """Make a directory and those above it; `StorageError` where that is not possible."""
+    with storage_errors(path):
+        try:
+            path.mkdir(mode, parents=True, exist_ok=True)
+        except FileNotFoundError as error:  # as in /proc, where nothing can be made
+            raise StorageError(
+                "the directory cannot be made",
+                where=path,
+                todo="Choose another home with DIGITLINE_HOME",
+            ) from error
 
 
 def write_bytes(path: Path, content: bytes, mode: int = 0o644) -> None:
@@ -136,7 +152,7 @@ def locked(path: Path, job: str, patience: float = 0.0) -> Iterator[None]:
     Raises `BusyError` when another process holds it for longer than `patience` seconds.
     """
     with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(path.parent)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         _acquire(descriptor, path, job, time.monotonic() + patience)
@@ -161,10 +177,10 @@ _REASONS: Mapping[int, tuple[str, str]] = {
     errno.ENOSPC: ("no space left on the disk", "Free some space and run again"),
     errno.EDQUOT: ("the disk quota is used up", "Free some space and run again"),
     errno.EACCES: (
-        "no permission to write",
+        "no permission to read or write",
         "Give this user the permission or choose another home",
     ),
-    errno.EPERM: ("no permission to write", "Give this user the permission or choose another home"),
+    errno.EPERM: ("not permitted", "Give this user the permission or choose another home"),
     errno.EROFS: ("the file system is read-only", "Choose another home with DIGITLINE_HOME"),
     errno.ENOTDIR: ("a file is where a directory should be", "Move it away or choose another home"),
     errno.EEXIST: ("a file is where a directory should be", "Move it away or choose another home"),
