@@ -137,13 +137,15 @@ class RowWriter:
     A group ends sooner where its rows reach `GROUP_BYTES`: raw rows may be photographs.
     """
 
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
-        """Open `path` for rows of `schema`."""
+    def __init__(self, sink: IO[bytes], schema: pa.Schema) -> None:
+        """Begin a file of rows of `schema` in `sink`."""
         self.rows = 0
         self._schema = schema
         self._waiting: list[pa.RecordBatch] = []
+        self._waiting_rows = 0
+        self._waiting_bytes = 0
         self._writer = pq.ParquetWriter(
-            path,
+            sink,
             schema,
             compression="zstd",
             compression_level=3,
@@ -157,9 +159,9 @@ class RowWriter:
         """Add rows; they reach the file a full row group at a time."""
         self._waiting.append(batch)
         self.rows += batch.num_rows
-        while sum(waiting.num_rows for waiting in self._waiting) >= ROW_GROUP:
-            self._write_group(ROW_GROUP)
-        if sum(waiting.nbytes for waiting in self._waiting) >= GROUP_BYTES:
+        self._waiting_rows += batch.num_rows
+        self._waiting_bytes += batch.nbytes
+        while self._waiting_rows >= ROW_GROUP or self._waiting_bytes >= GROUP_BYTES:
             self._write_group(ROW_GROUP)
 
     def close(self) -> None:
@@ -168,21 +170,29 @@ class RowWriter:
             self._write_group(ROW_GROUP)
         self._writer.close()
 
+    def abandon(self) -> None:
+        """Leave the file as it is: after a full disk the footer would fail as well."""
+        self._writer.is_open = False
+
     def _write_group(self, size: int) -> None:
         table = pa.Table.from_batches(self._waiting, self._schema)
         self._writer.write_table(table.slice(0, size), row_group_size=size)
-        self._waiting = table.slice(size).to_batches()
+        rest = table.slice(size)
+        self._waiting = rest.to_batches()
+        self._waiting_rows, self._waiting_bytes = rest.num_rows, rest.nbytes
 
 
 @contextmanager
 def writing(path: Path, schema: pa.Schema) -> Iterator[RowWriter]:
     """Write a Parquet file that appears whole when the block ends, or not at all."""
-    with replacing(path) as draft:
-        writer = RowWriter(draft, schema)
+    with replacing(path) as draft, draft.open("wb") as sink:
+        writer = RowWriter(sink, schema)
         try:
             yield writer
-        finally:
             writer.close()
+        except BaseException:
+            writer.abandon()
+            raise
 
 
 def write_rows(path: Path, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> Shard:
