@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from digitline.commit import storage_errors
+from digitline.commit import make_directory, storage_errors
 from digitline.errors import StorageError
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -76,8 +76,8 @@ class Home:
         Raises `StorageError` where the home cannot be written.
         """
         for directory in (self.private, self.prefect):
+            make_directory(directory, 0o700)
             with storage_errors(directory):
-                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
                 directory.chmod(0o700)
         if not os.access(self.private, os.W_OK):
             raise StorageError(
