@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import settings
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -17,6 +18,10 @@ from digitline.home import CHECKOUT, Home
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
 os.environ["DO_NOT_TRACK"] = "1"
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("digitline", deadline=None)
+settings.load_profile("digitline")
 
 
 @pytest.fixture
