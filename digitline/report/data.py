@@ -379,8 +379,10 @@ def judge(
 
     `truth` is (n,) with digits 0-9, `probabilities` (n, 10), calibrated where the model is;
     `names` are the images' names, n of them or none; `champion_probabilities` (n, 10) are the
-    champion's on the same images. Raises `ValueError` where n is 0.
+    champion's on the same images. Raises `ValueError` where n is 0 or an image has no digit.
     """
+    if not len(truth) or truth.min() < 0:
+        raise ValueError("a test set needs images, each with its digit")
     digits = probabilities.argmax(axis=1).astype(np.int8)
     confidence = probabilities.max(axis=1)
     correct = digits == truth

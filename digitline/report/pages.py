@@ -163,7 +163,7 @@ def _environment() -> Environment:
         moment=words.moment,
         name=_name,
         number=words.number,
-        percent=words.percent,
+        percent=_percent,
     )
     environment.globals.update(
         verdict=words.verdict,
@@ -171,6 +171,11 @@ def _environment() -> Environment:
         score_headline=words.score_headline,
     )
     return environment
+
+
+def _percent(share: float, decimals: int = 2) -> str:
+    """Say a share in per cent, on one line."""
+    return words.percent(share, decimals).replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _name(text: str) -> str:

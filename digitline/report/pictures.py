@@ -11,7 +11,7 @@ from PIL import Image
 from digitline.report.data import Judged
 from digitline.rows import PIXELS, SIDE
 
-THUMBNAIL = 112
+THUMBNAIL = 144
 EXAMPLES_PER_DIGIT = 12
 
 

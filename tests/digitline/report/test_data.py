@@ -62,6 +62,13 @@ def test_flips_are_the_changes_from_right_to_wrong_and_back() -> None:
     assert report.flips.broken == (before & ~now).sum()
 
 
+@pytest.mark.parametrize("truth", [[], [3, -1]])
+def test_nothing_can_be_judged_without_digits(truth: list[int]) -> None:
+    probabilities = np.full((len(truth), 10), 0.1, np.float32)
+    with pytest.raises(ValueError, match="each with its digit"):
+        data.judge(np.array(truth, np.int8), probabilities, 0.9)
+
+
 def test_reports_come_back_from_json_as_they_were() -> None:
     for report in (samples.retrain()[0], samples.score()[0]):
         assert data.REPORT.validate_json(report.model_dump_json()) == report

@@ -39,7 +39,7 @@ def test_the_last_promoted_model_is_named_whatever_came_after(
     worse = data.Version(version="20260103-bad", error=0.5)
     put(tmp_path, reports[0].model_copy(update={"decision": held, "model": worse}), "retrain-0002")
     html = rebuild_index(tmp_path).read_text()
-    assert "<h1>20260102-0a1b2c, 4.00 % error</h1>" in html
+    assert "<h1>20260102-0a1b2c, 4.00\N{NO-BREAK SPACE}% error</h1>" in html
     assert "Held back" in html
 
 
