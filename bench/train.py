@@ -4,7 +4,8 @@
     .venv/bin/python bench/train.py --recipes best --seeds 0 1
     .venv/bin/python bench/train.py --memory
 
-Every measurement runs in a process of its own, one after the other. Results are collected in a
+Every measurement runs in a process of its own, one after the other; with `--jobs 2`, two at a
+time with one thread each, where CPU-seconds alone can be compared. Results are collected in a
 JSON-lines file, so that a long table can be measured in pieces; each call writes the table anew
 from all of them. Networks see the 60,000 training images of MNIST (ours hold 5,000 of them out
 to choose the best epoch); the 10,000 test images are looked at once, after training.
@@ -21,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from itertools import pairwise
@@ -32,6 +34,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from sklearn.neural_network import MLPClassifier
+from threadpoolctl import threadpool_info
 
 from digitline.home import CHECKOUT
 from digitline.learning.feed import Feed, scale
@@ -76,6 +79,7 @@ class Measurement:
     cpu_seconds: float
     peak_mb: float
     others: float
+    threads: int = 1
 
 
 @dataclass(frozen=True)
@@ -96,11 +100,13 @@ def main() -> None:
     if options.fresh:
         options.results.unlink(missing_ok=True)
     _prepare_mnist()
-    for kind, name, seed in _plan(options):
-        found = _run_child(kind, name, seed)
-        with options.results.open("a") as file:
-            file.write(json.dumps(asdict(found)) + "\n")
-        print(_describe(found), flush=True)
+    with ThreadPoolExecutor(options.jobs) as pool:
+        runs = [pool.submit(_run_child, *run, options.jobs) for run in _plan(options)]
+        for run in as_completed(runs):
+            found = run.result()
+            with options.results.open("a") as file:
+                file.write(json.dumps(asdict(found)) + "\n")
+            print(_describe(found), flush=True)
     _write_table(_read_results(options.results))
 
 
@@ -112,6 +118,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--small", action="store_true", help="784-50-50-10, fitted likewise")
     parser.add_argument("--memory", action="store_true", help="peak memory at 60 thousand and 1 M")
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
+    parser.add_argument("--jobs", type=int, default=1, help="at once, each with one thread if > 1")
     parser.add_argument("--results", type=Path, default=WORK / "results.jsonl")
     parser.add_argument("--fresh", action="store_true", help="forget earlier results")
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
@@ -133,8 +140,10 @@ def _plan(options: argparse.Namespace) -> Iterator[tuple[str, str, int]]:
             yield "memory", str(rows), 0
 
 
-def _run_child(kind: str, name: str, seed: int) -> Measurement:
+def _run_child(kind: str, name: str, seed: int, jobs: int) -> Measurement:
     environment = {key: value for key, value in os.environ.items() if key not in UNWANTED}
+    if jobs > 1:
+        environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     if kind == "torch":
         environment["PYTHONPATH"] = str(_install_torch())
     if kind == "memory":
@@ -151,6 +160,7 @@ def _measure(kind: str, name: str, seed: int) -> Measurement:
         "sklearn": _fit_sklearn,
         "memory": _fit_many,
     }[kind]
+    plan = _recipe_digest(name) if kind in {"recipe", "torch"} else ""
     began, cpu, machine = time.perf_counter(), time.process_time(), _machine_seconds()
     result = run(name, seed)
     seconds, own = time.perf_counter() - began, time.process_time() - cpu
@@ -159,7 +169,7 @@ def _measure(kind: str, name: str, seed: int) -> Measurement:
     digits, truth = _load("test")
     return Measurement(
         what=f"{kind}:{name}",
-        plan=_recipe_digest(name) if kind in {"recipe", "torch"} else "",
+        plan=plan,
         seed=seed,
         rows=int(name) if kind == "memory" else 60_000,
         epochs=result.epochs,
@@ -168,6 +178,7 @@ def _measure(kind: str, name: str, seed: int) -> Measurement:
         cpu_seconds=own,
         peak_mb=peak,
         others=max(0.0, others),
+        threads=max(pool["num_threads"] for pool in threadpool_info()),
     )
 
 
@@ -336,10 +347,11 @@ def _read_results(path: Path) -> list[Measurement]:
 
 
 def _write_table(results: Sequence[Measurement]) -> None:
-    groups = {what: [one for one in results if one.what == what] for what in _order(results)}
-    base = groups.get("sklearn:100")
-    base_seconds = statistics.mean(one.seconds for one in base) if base else float("nan")
-    lines = [_line(what, group, base_seconds) for what, group in groups.items()]
+    lines = []
+    for threads in sorted({one.threads for one in results}, reverse=True):
+        group = [one for one in results if one.threads == threads]
+        base = [one for one in group if one.what == "sklearn:100"]
+        lines += [_line([one for one in group if one.what == what], base) for what in _order(group)]
     TABLE.write_text(_HEAD + "\n".join(lines) + "\n" + _memory_lines(results))
 
 
@@ -349,20 +361,25 @@ def _order(results: Sequence[Measurement]) -> list[str]:
     return [what for kind in kinds for what in names if what.startswith(f"{kind}:")]
 
 
-def _line(what: str, group: Sequence[Measurement], base_seconds: float) -> str:
-    seconds = statistics.mean(one.seconds for one in group)
+def _line(group: Sequence[Measurement], base: Sequence[Measurement]) -> str:
     cells = [
-        _title(what),
+        _title(group[0].what),
+        str(group[0].threads),
         str(len(group)),
         _spread([100 * one.error for one in group], 2),
         _spread([one.seconds for one in group], 0),
-        f"{seconds / base_seconds:.2f}",
+        _ratio([one.seconds for one in group], [one.seconds for one in base]),
         _spread([one.cpu_seconds for one in group], 0),
+        _ratio([one.cpu_seconds for one in group], [one.cpu_seconds for one in base]),
         f"{max(one.peak_mb for one in group):.0f}",
         _spread([one.epochs for one in group], 0),
         f"{100 * statistics.mean(one.others for one in group):.0f} %",
     ]
     return f"| {' | '.join(cells)} |"
+
+
+def _ratio(numbers: Sequence[float], base: Sequence[float]) -> str:
+    return f"{statistics.mean(numbers) / statistics.mean(base):.2f}" if base else ""
 
 
 def _spread(numbers: Sequence[float], places: int) -> str:
@@ -399,13 +416,13 @@ _HEAD = """# Training, measured
 
 Written by `bench/train.py`; its docstring says how to measure again. Means over the seeds, with
 the lowest and highest in brackets. The error is that of the 10,000 MNIST test images, which chose
-nothing. *Ratio* is wall time over that of scikit-learn's default fit. Our times include the
-validation after every epoch and a checkpoint on disk; *others* is the share of the machine that
+nothing. *Ratio* is over scikit-learn's default fit with as many threads. Our times include the
+validation after every epoch and a checkpoint on disk. *Others* is the share of the machine that
 other processes took meanwhile: where it is not near nothing, wall times are too long and the
 CPU-seconds tell more.
 
-| network | seeds | test error, % | wall, s | ratio | CPU-s | peak MB | epochs | others |
-|---|---|---|---|---|---|---|---|---|
+| network | threads | seeds | test error, % | wall, s | ratio | CPU-s | ratio | peak MB | epochs | others |
+|---|---|---|---|---|---|---|---|---|---|---|
 """
 
 _MEMORY_HEAD = """
