@@ -64,7 +64,7 @@ def claim(directory: Path, run: Run, key: str) -> None:
     plan = _read_plan(directory / _PLAN_NAME)
     if plan is None and not held:
         write_plan(directory, Plan(key=key, started=run.started))
-    elif plan is None or plan.key != key or MANIFEST_NAME in held:
+    elif plan is None or plan.key != key or (MANIFEST_NAME in held and not run.resumed):
         raise StorageError(
             "the directory is not empty", where=directory, todo="Choose another for the results"
         )

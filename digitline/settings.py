@@ -22,6 +22,7 @@ from digitline.home import CHECKOUT, Home
 from digitline.judging.gate import Gate
 from digitline.learning.split import Shares
 from digitline.pixels.decode import Limits
+from digitline.scoring.bulk import Bulk
 from digitline.sources.checks import Checks
 
 FILE_NAME = "digitline.toml"
@@ -54,10 +55,10 @@ class Settings(BaseSettings):
     threshold: float = Field(
         0.9, ge=0, le=1, description="confidence from which an answer is accepted"
     )
-    shard_rows: int = Field(8192, ge=1, description="images in a shard of results")
     decoding: Limits = Field(
         default_factory=Limits, description="what an image may cost before it is refused"
     )
+    bulk: Bulk = Field(default_factory=Bulk, description="what bulk scoring may use")
     checks: Checks = Field(default_factory=Checks, description="when training data is refused")
     shares: Shares = Field(default_factory=Shares, description="rows held out of the fitting")
     gate: Gate = Field(default_factory=Gate, description="what a challenger must show")

@@ -7,18 +7,25 @@ from pathlib import Path
 
 from prefect import flow
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
+from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from digitline.commit import Manifest, locked, write_manifest
 from digitline.models.registry import Registry
 from digitline.pixels.normalise import NORMALISER
+from digitline.progress import showing
 from digitline.provenance import digest_of, library_versions
 from digitline.report import data as report_data
 from digitline.runs import Run, claim, open_run
+from digitline.scoring.bulk import Bulk, with_workers
+from digitline.scoring.crew import Crew
+from digitline.scoring.results import Counts, ScoredShard, sweep
+from digitline.scoring.shard import Task
+from digitline.scoring.worker import Duty
 from digitline.settings import Settings, load_settings
-from tasks.collect import Counts, collect_results
+from tasks.collect import collect_results, count_results
 from tasks.render import render_score
-from tasks.score import ScoredShard, score_shard
+from tasks.score import score_shard
 from tasks.snapshot import Snapshot, snapshot_source
 
 _log = logging.getLogger("digitline")
@@ -35,7 +42,12 @@ class Scored(BaseModel):
 
 
 @flow(persist_result=False)
-def score(source: str, out: Path | None = None, threshold: float | None = None) -> Scored:
+def score(
+    source: str,
+    out: Path | None = None,
+    threshold: float | None = None,
+    workers: int | None = None,
+) -> Scored:
     """Score images with the champion: each ends as accept, review or error.
 
     Parameters
@@ -46,29 +58,25 @@ def score(source: str, out: Path | None = None, threshold: float | None = None) 
         Directory for the results; the run's own where none is given.
     threshold
         Confidence from which an answer is accepted; the setting where none is given.
+    workers
+        Processes that read images; the setting where none is given.
     """
     settings = load_settings(threshold=threshold)
     home = settings.places
     home.prepare()
     registry = Registry(home.models, home.keys)
     version = registry.champion()
+    bulk = settings.bulk if workers is None else with_workers(settings.bulk, workers)
     began = time.perf_counter()
     key = _key(source, out, version, settings)
     with locked(home.lock(f"score-{key[:16]}"), f"score {source}"):
         run = open_run(home, "score", key, _now())
-        results = run.directory if out is None else out.expanduser().absolute()
-        if results != run.directory:
-            claim(results, run, key)
+        results = _open_results(run, out, key)
         _log.info("%s%s", run.id, ", taken up again" if run.resumed else "")
         snapshot = snapshot_source(source, run.directory / "listing.parquet")
-        shards = _score_all(snapshot, registry, version, settings, results)
-        counts = collect_results(
-            [shard.predictions for shard in shards],
-            [shard.errors for shard in shards],
-            snapshot.images,
-            _facts(run, source, version, settings),
-            results,
-        )
+        duty = Duty(registry, version, settings.threshold, settings.decoding, bulk.worker_memory)
+        shards = _score_all(snapshot, duty, bulk, results)
+        counts = count_results(shards, snapshot.images)
         report = render_score(
             run=report_data.Run(id=run.id, when=run.started, seconds=time.perf_counter() - began),
             model=report_data.Version(version=version, error=registry.card(version).metrics.error),
@@ -80,9 +88,19 @@ def score(source: str, out: Path | None = None, threshold: float | None = None) 
             limits=settings.decoding,
             reports=home.reports,
         )
+        collect_results(shards, counts, _facts(run, source, version, settings), results)
         _finish(run, results)
     _publish(run, counts, report)
     return Scored(counts=counts, results=results, report=report)
+
+
+def _open_results(run: Run, out: Path | None, key: str) -> Path:
+    """Choose where the results go, and clear away what a killed run left half written."""
+    results = run.directory if out is None else out.expanduser().absolute()
+    if results != run.directory:
+        claim(results, run, key)
+    sweep(results)
+    return results
 
 
 def _key(source: str, out: Path | None, version: str, settings: Settings) -> str:
@@ -98,26 +116,26 @@ def _key(source: str, out: Path | None, version: str, settings: Settings) -> str
 
 
 def _scoring_settings(settings: Settings) -> dict[str, JsonValue]:
-    return settings.model_dump(mode="json", include={"threshold", "shard_rows", "decoding"})
+    return settings.model_dump(
+        mode="json", include={"threshold": True, "decoding": True, "bulk": {"shard_rows"}}
+    )
 
 
-def _score_all(
-    snapshot: Snapshot, registry: Registry, version: str, settings: Settings, out: Path
-) -> list[ScoredShard]:
-    size = settings.shard_rows
-    return [
-        score_shard(
-            snapshot.listing,
-            number,
-            size,
-            registry,
-            version,
-            settings.threshold,
-            settings.decoding,
-            out,
-        )
-        for number in range(-(-snapshot.images // size))
+def _score_all(snapshot: Snapshot, duty: Duty, bulk: Bulk, out: Path) -> list[ScoredShard]:
+    """Score shard by shard, as many at a time as there are processes."""
+    size = bulk.size_shards(snapshot.images)
+    tasks = [
+        Task(snapshot.listing, start, min(start + size, snapshot.images), number, out)
+        for number, start in enumerate(range(0, snapshot.images, size))
     ]
+    processes = min(bulk.processes, len(tasks))
+    with (
+        showing("score", snapshot.images) as advance,
+        Crew(duty, processes, bulk.patience, advance) as crew,
+        ThreadPoolTaskRunner[ScoredShard](max_workers=processes) as runner,
+    ):
+        futures = [runner.submit(score_shard, {"task": task, "crew": crew}) for task in tasks]
+        return [future.result() for future in futures]
 
 
 def _facts(run: Run, source: str, version: str, settings: Settings) -> dict[str, JsonValue]:

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from digitline.pixels.normalise import NORMALISER
 from digitline.rows import count_rows
-from digitline.sources.listing import list_images, write_listing
+from digitline.sources.listing import keep_listing, list_batches
 from tasks import stage
 
 _log = logging.getLogger("digitline")
@@ -28,6 +28,6 @@ def snapshot_source(source: str, listing: Path) -> Snapshot:
     if listing.exists():
         images = count_rows(listing)
     else:
-        images = write_listing(listing, list_images(source, NORMALISER)).rows
+        images = keep_listing(listing, list_batches(source, NORMALISER)).rows
     _log.info("  list       %s images", f"{images:,}")
     return Snapshot(listing=listing, images=images)

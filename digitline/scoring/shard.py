@@ -1,48 +1,92 @@
 """Score one shard of a listing: every entry ends as a prediction or an error."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 
-from digitline.models.bundle import Model
+from digitline.models.bundle import BATCH, Model
 from digitline.pixels.decode import Limits
-from digitline.rows import ERRORS
+from digitline.rows import ERRORS, PREDICTIONS, read_slice, writing
 from digitline.scoring.answers import answer
-from digitline.scoring.reader import read_entries_as_digits
-from digitline.sources.listing import Entry
+from digitline.scoring.reader import Care, Mark, read_digits_of
+from digitline.scoring.results import ScoredShard, describe_shard, shard_files
+from digitline.sources.listing import LISTING
+
+
+@dataclass(frozen=True)
+class Task:
+    """The images `start` to `stop` of a listing, scored into the shard `number` in `out`."""
+
+    listing: Path
+    start: int
+    stop: int
+    number: int
+    out: Path
+    care: Care = field(default_factory=Care)
+
+    def with_care(self, care: Care) -> "Task":
+        """Give the same task, with what is known of images that do harm."""
+        return replace(self, care=care)
 
 
 @dataclass(frozen=True)
 class Scored:
-    """The rows of one shard, both in listing order."""
+    """The rows that some images came to, both in listing order."""
 
     predictions: pa.RecordBatch
     errors: pa.RecordBatch
 
 
-def score_entries(
-    entries: Sequence[Entry], model: Model, threshold: float, limits: Limits
-) -> Scored:
-    """Score entries with a model; an answer is accepted from `threshold` on."""
-    read = list(read_entries_as_digits(entries, limits))
-    places = np.concatenate([some.places for some in read])
-    predictions = answer(
-        paths=[entries[place].name for place in places],
-        ids=[row_id for some in read for row_id in some.ids],
-        probabilities=model.probabilities(np.concatenate([some.px for some in read])),
-        doubtful=np.concatenate([some.doubtful for some in read]),
-        threshold=threshold,
-        model=model.version,
-    )
-    failures = [failure for some in read for failure in some.failures]
-    errors = pa.RecordBatch.from_pydict(
-        {
-            "path": [entries[failure.place].name for failure in failures],
-            "reason": [failure.reason for failure in failures],
-            "message": [failure.message for failure in failures],
-        },
-        schema=ERRORS,
-    )
-    return Scored(predictions, errors)
+@dataclass(frozen=True)
+class Scorer:
+    """A model at work: answers are accepted from `threshold` on, images read within `limits`."""
+
+    model: Model
+    threshold: float
+    limits: Limits
+
+    def score_shard(self, task: Task, mark: Mark) -> ScoredShard:
+        """Score a shard, some thousand images at a time, and commit its two files."""
+        predictions, errors = shard_files(task.out, task.number)
+        with writing(predictions, PREDICTIONS) as answered, writing(errors, ERRORS) as failed:
+            place = task.start
+            for batch in _read_evenly(task):
+                scored = self.score_batch(batch, place, task.care, mark)
+                answered.write(scored.predictions)
+                failed.write(scored.errors)
+                place += batch.num_rows
+        return describe_shard(predictions, errors)
+
+    def score_batch(self, batch: pa.RecordBatch, first: int, care: Care, mark: Mark) -> Scored:
+        """Score rows of a listing, of which the first has the place `first`."""
+        read = read_digits_of(batch, first, self.limits, care=care, mark=mark)
+        mark(-1, -1)
+        names = batch.column("name")
+        predictions = answer(
+            paths=names.take(pa.array(read.places - first)),
+            ids=read.ids,
+            probabilities=self.model.probabilities(read.px),
+            doubtful=read.doubtful,
+            threshold=self.threshold,
+            model=self.model.version,
+        )
+        failures = read.failures
+        columns = [
+            names.take(pa.array([failure.place - first for failure in failures], pa.int64())),
+            pa.array([failure.reason for failure in failures], pa.string()),
+            pa.array([failure.message for failure in failures], pa.string()),
+        ]
+        return Scored(predictions, pa.record_batch(columns, schema=ERRORS))
+
+
+def _read_evenly(task: Task) -> Iterator[pa.RecordBatch]:
+    """Read a task's rows in batches whose borders depend on nothing but the task.
+
+    The last bits of a probability can depend on the rows that are multiplied with it.
+    """
+    for start in range(task.start, task.stop, BATCH):
+        pieces = read_slice(task.listing, start, min(start + BATCH, task.stop))
+        table = pa.Table.from_batches(pieces, LISTING).combine_chunks()
+        yield from table.to_batches()

@@ -6,22 +6,24 @@ images. Each entry says under which name its answer goes out, and how its conten
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import chain, groupby, islice
+from operator import attrgetter
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from digitline.commit import Shard, read_manifest
 from digitline.errors import DataError, SourceError, StorageError
 from digitline.names import portable
 from digitline.rows import (
-    PIXELS,
     ROW_GROUP,
     check_normalised,
+    digests,
     open_parquet,
     pixels,
     read_slice,
@@ -75,29 +77,44 @@ class Entry:
 
 
 def list_images(spec: str, normaliser: str) -> Iterator[Entry]:
+    """List the images of a source one by one; raises as `list_batches` does."""
+    return chain.from_iterable(map(to_entries, list_batches(spec, normaliser)))
+
+
+def list_batches(spec: str, normaliser: str) -> Iterator[pa.RecordBatch]:
     """List the images of a folder, a CSV file, or Parquet with raw or normalised rows.
 
-    Raises `SourceError` where there is none, `DataError` for a missing column or a bad line,
-    `IncompatibleError` for rows of another version than `normaliser`.
+    Gives batches of `LISTING`. Raises `SourceError` where there is none, `DataError` for a
+    missing column or a bad line, `IncompatibleError` for rows of another version than `normaliser`.
     """
     where = Path(spec).expanduser().absolute()
     with reading(where):
         if not where.exists():
             raise SourceError("no such file or folder", where=spec, todo=ACCEPTED)
-        entries = (
+        batches = (
             _list_folder(where, normaliser) if where.is_dir() else _list_file(where, normaliser)
         )
-    return _some(entries, spec)
+    return _some(batches, spec)
 
 
 def write_listing(path: Path, entries: Iterable[Entry]) -> Shard:
-    """Keep a listing as Parquet."""
+    """Keep entries as a listing in Parquet."""
     return write_rows(path, LISTING, _to_batches(iter(entries)))
+
+
+def keep_listing(path: Path, batches: Iterator[pa.RecordBatch]) -> Shard:
+    """Keep batches of `LISTING` in Parquet."""
+    return write_rows(path, LISTING, batches)
 
 
 def read_listing(path: Path, start: int, stop: int) -> list[Entry]:
     """Read the entries `start` to `stop` of a listing."""
-    return [Entry(**row) for batch in read_slice(path, start, stop) for row in batch.to_pylist()]
+    return [entry for batch in read_slice(path, start, stop) for entry in to_entries(batch)]
+
+
+def to_entries(batch: pa.RecordBatch) -> list[Entry]:
+    """Turn rows of `LISTING` into entries."""
+    return list(map(Entry, *(column.to_pylist() for column in batch.columns)))
 
 
 def read_entry(entry: Entry, max_bytes: int) -> bytes:
@@ -126,31 +143,48 @@ def read_digits(entries: Sequence[Entry]) -> tuple[list[bytes], NDArray[np.uint8
 
     Raises `DataError` where the rows listed are not there any more.
     """
-    ids: list[bytes] = []
-    found = [np.empty((0, PIXELS), np.uint8)]
-    for run in _runs(entries):
-        for batch in read_slice(run[0].path, run[0].row, run[-1].row + 1, ["id", "px"]):
-            ids += batch.column("id").to_pylist()
-            found.append(pixels(batch))
-    if len(ids) != len(entries):
-        raise DataError(
-            "rows have gone since they were listed", where=entries[0].path, todo="Run again"
-        )
-    return ids, np.concatenate(found)
+    batch = pa.Table.from_batches(_to_batches(iter(entries)), LISTING).combine_chunks()
+    ids, px = read_digit_rows(batch.to_batches()[0])
+    return [row.tobytes() for row in ids], px
 
 
-def _list_folder(folder: Path, normaliser: str) -> Iterator[Entry]:
+def read_digit_rows(batch: pa.RecordBatch) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Read the normalised rows that rows of a listing name: ids (n, 32), pixels (n, 784).
+
+    Raises `DataError` where they are not there any more.
+    """
+    locations = batch.column("location").dictionary_encode()
+    files, rows = locations.indices.to_numpy(), batch.column("row").to_numpy()
+    breaks = np.flatnonzero((np.diff(files) != 0) | (np.diff(rows) != 1)) + 1
+    ids, px = [], []
+    for run in np.split(np.arange(len(rows)), breaks):
+        path = Path(os.fsdecode(locations.dictionary[files[run[0]]].as_py()))
+        start, stop = int(rows[run[0]]), int(rows[run[-1]]) + 1
+        found = 0
+        for some in read_slice(path, start, stop, ["id", "px"]):
+            ids.append(digests(some))
+            px.append(pixels(some))
+            found += some.num_rows
+        if found != len(run):
+            raise DataError("rows have gone since they were listed", where=path, todo="Run again")
+    return np.concatenate(ids), np.concatenate(px)
+
+
+def _list_folder(folder: Path, normaliser: str) -> Iterator[pa.RecordBatch]:
     shards = _find_parquet(folder)
-    return _list_parquet(shards, folder, normaliser) if shards else map(_from_walk, walk(folder))
+    if shards:
+        return _list_parquet(shards, folder, normaliser)
+    return _to_batches(map(_from_walk, walk(folder)))
 
 
-def _list_file(path: Path, normaliser: str) -> Iterator[Entry]:
+def _list_file(path: Path, normaliser: str) -> Iterator[pa.RecordBatch]:
     if path.suffix.lower() == ".parquet":
         return _list_parquet([path], path.parent, normaliser)
     if path.suffix.lower() == ".csv":
-        return (_from_file(line.name, line.path) for line in read_lines(path, labelled=False))
+        lines = read_lines(path, labelled=False)
+        return _to_batches(_from_file(line.name, line.path) for line in lines)
     if path.is_file() and not is_side_file(path.name):
-        return iter([_from_file(portable(path.name), path)])
+        return _to_batches(iter([_from_file(portable(path.name), path)]))
     raise SourceError("not something that can be scored", where=path, todo=ACCEPTED)
 
 
@@ -168,10 +202,12 @@ def _find_parquet(folder: Path) -> list[Path]:
     return shards
 
 
-def _list_parquet(shards: Sequence[Path], folder: Path, normaliser: str) -> Iterator[Entry]:
+def _list_parquet(
+    shards: Sequence[Path], folder: Path, normaliser: str
+) -> Iterator[pa.RecordBatch]:
     kinds = [_recognise_rows(path, normaliser) for path in shards]
     return chain.from_iterable(
-        _list_raw(path, folder) if kind == "raw" else _list_normalised(path, folder)
+        _to_batches(_list_raw(path, folder)) if kind == "raw" else _list_normalised(path, folder)
         for path, kind in zip(shards, kinds, strict=True)
     )
 
@@ -194,12 +230,20 @@ def _list_raw(path: Path, folder: Path) -> Iterator[Entry]:
             number += 1
 
 
-def _list_normalised(path: Path, folder: Path) -> Iterator[Entry]:
-    location = os.fsencode(path)
+def _list_normalised(path: Path, folder: Path) -> Iterator[pa.RecordBatch]:
+    """List rows a batch at a time: there may be many millions, and each is quickly scored."""
     with open_parquet(path) as file:
         count = file.metadata.num_rows
-    for number in range(count):
-        yield Entry(_name_row(path, folder, number), "normalised", location, number)
+    for start in range(0, count, ROW_GROUP):
+        rows = pa.array(np.arange(start, min(start + ROW_GROUP, count)))
+        names = pc.binary_join_element_wise(
+            portable(path.relative_to(folder)), pc.cast(rows, pa.string()), "#"
+        )
+        nothing = pa.repeat("", len(rows))
+        location = pa.repeat(os.fsencode(path), len(rows))
+        opener = pa.repeat("normalised", len(rows))
+        columns = [names, opener, location, rows, nothing, nothing]
+        yield pa.record_batch(columns, schema=LISTING)
 
 
 def _name_row(path: Path, folder: Path, number: int) -> str:
@@ -217,17 +261,22 @@ def _from_walk(found: Found) -> Entry:
     return Entry(found.name, "nothing", os.fsencode(found.path), reason=reason, message=message)
 
 
-def _some(entries: Iterator[Entry], spec: str) -> Iterator[Entry]:
-    """Pass entries on; `SourceError` where there is none."""
-    first = next(entries, None)
+def _some(batches: Iterator[pa.RecordBatch], spec: str) -> Iterator[pa.RecordBatch]:
+    """Pass batches on; `SourceError` where there is no row in them."""
+    filled = (batch for batch in batches if batch.num_rows)
+    first = next(filled, None)
     if first is None:
         raise SourceError("there is no image in it", where=spec, todo=ACCEPTED)
-    return chain([first], entries)
+    return chain([first], filled)
 
 
 def _to_batches(entries: Iterator[Entry]) -> Iterator[pa.RecordBatch]:
-    while batch := [asdict(entry) for entry in islice(entries, ROW_GROUP)]:
-        yield pa.RecordBatch.from_pylist(batch, schema=LISTING)
+    while batch := list(islice(entries, ROW_GROUP)):
+        columns = [
+            pa.array(map(attrgetter(field.name), batch), field.type, size=len(batch))
+            for field in LISTING
+        ]
+        yield pa.record_batch(columns, schema=LISTING)
 
 
 def _runs(entries: Sequence[Entry]) -> Iterator[list[Entry]]:

@@ -1,0 +1,52 @@
+"""How a scoring uses the machine: processes, memory, patience, and the size of a shard."""
+
+import os
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from digitline.errors import SettingsError
+
+# A shard is a whole number of steps: no step then depends on where a shard begins.
+STEP: Final = 512
+# Prefect keeps up with some hundred tasks a flow; some dozens keep all processes busy.
+_USUAL_SHARDS: Final = 32
+_MOST_SHARDS: Final = 256
+
+
+class Bulk(BaseModel):
+    """What bulk scoring may use of the machine."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    workers: int = Field(0, ge=0, description="processes that read images; 0 is one a core")
+    shard_rows: int = Field(
+        32_768, ge=1, description="images in a shard; more where that would make 256 shards"
+    )
+    worker_memory: int = Field(
+        4 << 30, ge=256 << 20, description="memory one process may take, in bytes"
+    )
+    patience: float = Field(
+        60.0, gt=0, description="seconds on one image after which its process is ended"
+    )
+
+    @property
+    def processes(self) -> int:
+        """Give the number of processes."""
+        return self.workers or len(os.sched_getaffinity(0))
+
+    def size_shards(self, images: int) -> int:
+        """Choose how many images go into a shard, by nothing but the length of the listing."""
+        usual = min(self.shard_rows, _round_up(-(-images // _USUAL_SHARDS)))
+        return max(usual, 1, _round_up(-(-images // _MOST_SHARDS)) if images else 1)
+
+
+def with_workers(bulk: Bulk, workers: int) -> Bulk:
+    """Give the same with another number of processes; `SettingsError` where it makes no sense."""
+    if workers < 0:
+        raise SettingsError(f"{workers} workers", todo="0 is one a core")
+    return bulk.model_copy(update={"workers": workers})
+
+
+def _round_up(rows: int) -> int:
+    return -(-rows // STEP) * STEP
