@@ -83,7 +83,7 @@ def render_retrain(report: RetrainReport, pictures: RetrainPictures) -> str:
     if training is not None and training.curve:
         drawn["losses"] = charts.losses(training.curve)
         drawn["validation_errors"] = charts.validation_errors(training.curve, training.best_epoch)
-    return _render(
+    return render_page(
         "retrain.html.j2",
         script="heatmap.js",
         report=report,
@@ -100,7 +100,7 @@ def render_score(report: ScoreReport, pictures: ScorePictures) -> str:
     budget = _Budget(_MOST_ORIGINALS)
     review = _pictured(report.review_tiles, pictures.review, budget)
     accepted = _pictured(report.accepted_tiles, pictures.accepted, budget)
-    return _render(
+    return render_page(
         "score.html.j2",
         script="desk.js",
         report=report,
@@ -136,11 +136,7 @@ def write_report(
 
 
 def render_page(template: str, *, script: str | None = None, **content: object) -> str:
-    """Render one of the packaged templates with the shared style, under a strict policy."""
-    return _render(template, script=script, **content)
-
-
-def _render(template: str, *, script: str | None, **content: object) -> str:
+    """Render a packaged template with style and script inlined, under a policy for just those."""
     style = _asset("style.css")
     code = _asset(script) if script else ""
     page = _environment().get_template(template)
