@@ -256,14 +256,15 @@ def enforce(outcomes: tuple[Outcome, ...], where: str) -> None:
     remedies = {rule.name: rule.remedy for rule in (*DROPPING, *REMAINING)}
     for outcome in outcomes:
         if outcome.severity == "block" and not outcome.passed:
-            raise DataError(_complain(outcome), where=where, todo=remedies[outcome.rule])
+            raise DataError(explain(outcome), where=where, todo=remedies[outcome.rule])
 
 
-def _complain(outcome: Outcome) -> str:
+def explain(outcome: Outcome) -> str:
+    """Say in one line, without a full stop, how a rule failed."""
     sentence = outcome.sentence.rstrip(".")
     if outcome.rule == "rows":
         found = f"{outcome.count} remain, {outcome.threshold:.0f} are needed"
-    elif outcome.rule == "classes":
+    elif outcome.rule in {"classes", "test-classes"}:
         found = f"{outcome.count} of {CLASSES} are missing"
     else:
         found = (

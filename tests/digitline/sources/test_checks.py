@@ -16,6 +16,7 @@ from digitline.sources.checks import (
     Checks,
     Survey,
     enforce,
+    explain,
     find_faults,
     judge,
 )
@@ -130,6 +131,7 @@ def test_a_warning_is_told_and_stops_nothing() -> None:
     outcomes = judge(seen, find_faults(seen), Checks(min_rows=10))
     (leakage,) = [outcome for outcome in outcomes if outcome.rule == "leakage"]
     assert (leakage.severity, leakage.count, leakage.passed) == ("warn", 10, False)
+    assert explain(leakage).endswith("10 rows do not (33.33%, at most 0.00% may)")
     enforce(outcomes, "here")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
@@ -101,3 +101,19 @@ def test_two_files_for_one_thing_are_refused(tmp_path: Path, write_idx: WriteIdx
     path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes()))
     with pytest.raises(SourceError, match="both train-labels"):
         open_idx(tmp_path)
+
+
+@given(st.binary(max_size=60), st.sampled_from(["images-idx3", "labels-idx1"]), st.integers(0, 60))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_bytes_are_read_or_refused_for_people(
+    tmp_path: Path, write_idx: WriteIdx, junk: bytes, name: str, place: int
+) -> None:
+    write_idx(tmp_path, "train", [1, 2], side=3)
+    path = tmp_path / f"train-{name}-ubyte"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:place] + junk + whole[place + len(junk) :])
+    try:
+        items = list(open_idx(tmp_path).read("train"))
+    except DataError:
+        return
+    assert len(items) == 2

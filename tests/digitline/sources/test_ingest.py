@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import io
 from collections.abc import Callable, Iterator
@@ -294,3 +295,21 @@ def test_large_images_end_a_batch_early(
     run(source_of(items), tmp_path / "it")
     table = pq.read_table(tmp_path / "it" / "train.parquet")
     assert [row["image"]["path"] for row in table.to_pylist()] == list("01234")
+
+
+def test_a_full_disk_leaves_the_old(
+    tmp_path: Path, labelled_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = open_folder(labelled_folder, 1 << 20)
+    run(source, tmp_path / "it")
+    before = contents(tmp_path / "it")
+    (labelled_folder / "0" / "00.png").unlink()
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", refuse)
+    with pytest.raises(StorageError, match="no space left"):
+        run(source, tmp_path / "it")
+    assert contents(tmp_path / "it") == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".it.lock", "folder", "it"]
