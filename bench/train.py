@@ -421,7 +421,7 @@ validation after every epoch and a checkpoint on disk. *Others* is the share of 
 other processes took meanwhile: where it is not near nothing, wall times are too long and the
 CPU-seconds tell more.
 
-| network | threads | seeds | error, % | wall, s | ratio | CPU-s | ratio | peak MB | epochs | others |
+| network | threads | seeds | error % | wall s | ratio | CPU s | ratio | peak MB | epochs | others |
 |---|---|---|---|---|---|---|---|---|---|---|
 """
 
