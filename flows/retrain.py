@@ -181,6 +181,7 @@ def _plan(prepared: Prepared, settings: Settings) -> Plan:
             manifest=split.manifest.digest,
             train=split.identity("train"),
             validation=split.identity("validation"),
+            calibration=split.identity("calibration"),
             test=split.identity("test"),
         ),
         recipe_name=Path(settings.recipe).stem,

@@ -1,4 +1,4 @@
-"""Split normalised rows into training, validation and test parts by their digests."""
+"""Split normalised rows into training, validation, calibration and test parts by their digests."""
 
 import logging
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from digitline.commit import Manifest, read_manifest
 from digitline.errors import DataError
-from digitline.learning.parts import TEST, VALIDATION, Origin, split_rows, train_name
+from digitline.learning.parts import CALIBRATION, TEST, VALIDATION, Origin, split_rows, train_name
 from digitline.learning.split import Shares
 from digitline.models.card import Rows
 from digitline.pixels.normalise import NORMALISER
@@ -19,13 +19,14 @@ _log = logging.getLogger("digitline")
 
 
 class Split(BaseModel):
-    """The parts of the rows: a training file for each data set, validation, test."""
+    """The parts of the rows: a training file for each data set, validation, calibration, test."""
 
     model_config = ConfigDict(frozen=True)
 
     manifest: Manifest
     train: dict[str, Path]
     validation: Path
+    calibration: Path
     test: Path
     digits: dict[str, tuple[int, ...]]
     """Images of each digit, by part."""
@@ -54,6 +55,7 @@ def split_by_digest(origins: Sequence[Origin], cache: Path, shares: Shares) -> S
         manifest=manifest,
         train={origin.name: directory / train_name(origin.name) for origin in origins},
         validation=directory / VALIDATION,
+        calibration=directory / CALIBRATION,
         test=directory / TEST,
         digits=manifest.facts["digits"],
     )

@@ -10,10 +10,11 @@ import numpy as np
 import pyarrow as pa
 
 from digitline.commit import Manifest, describe, write_manifest
-from digitline.learning.split import Shares, assign
+from digitline.learning.split import PARTS, Shares, assign
 from digitline.rows import RowWriter, digests, normalised_schema, read_batches, writing
 
 VALIDATION = "validation.parquet"
+CALIBRATION = "calibration.parquet"
 TEST = "test.parquet"
 
 
@@ -34,7 +35,7 @@ def train_name(origin: str) -> str:
 def split_rows(
     origins: Sequence[Origin], directory: Path, shares: Shares, normaliser: str, key: str
 ) -> Manifest:
-    """Split data sets into `train-NAME`, `validation` and `test` files and commit them.
+    """Split data sets into `train-NAME`, `validation`, `calibration` and `test` files and commit them.
 
     Where data sets share an image, the first to bring it keeps it, and a test image is in no
     other part. `key` says what was split.
@@ -74,13 +75,12 @@ class _Writers:
             self.digits[part, label] += 1
 
     def counts(self) -> dict[str, list[int]]:
-        parts = ("train", "validation", "test")
-        return {part: [self.digits[part, digit] for digit in range(10)] for part in parts}
+        return {part: [self.digits[part, digit] for digit in range(10)] for part in PARTS}
 
 
 def _open_writers(origins: Sequence[Origin], directory: Path, normaliser: str) -> _Writers:
     schema = normalised_schema(normaliser)
-    names = [*(train_name(origin.name) for origin in origins), VALIDATION, TEST]
+    names = [*(train_name(origin.name) for origin in origins), VALIDATION, CALIBRATION, TEST]
     with ExitStack() as stack:
         by_name = {name: stack.enter_context(writing(directory / name, schema)) for name in names}
         return _Writers(stack.pop_all(), by_name)
@@ -100,6 +100,7 @@ def _divide_train_rows(origin: Origin, writers: _Writers, seen: set[bytes], shar
         for name, file in (
             ("train", train_name(origin.name)),
             ("validation", VALIDATION),
+            ("calibration", CALIBRATION),
             ("test", TEST),
         ):
             writers.write(file, new.filter(pa.array(part == name)))

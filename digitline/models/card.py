@@ -47,6 +47,7 @@ class Data(Record):
     manifest: Digest
     train: Rows
     validation: Rows
+    calibration: Rows | None = None
     test: Rows
 
 

@@ -1,13 +1,14 @@
 import hashlib
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from digitline.learning.split import Shares, assign, draw
 
-SHARES = Shares(validation=0.1, test=0.2)
+SHARES = Shares(validation=0.1, calibration=0.15, test=0.2)
 
 
 def digests(contents: list[bytes]) -> NDArray[np.uint8]:
@@ -34,18 +35,20 @@ def test_a_row_keeps_its_part_whatever_comes_with_it(
 def test_shares_are_kept() -> None:
     parts = assign(many(20_000), SHARES, own_test=False)
     assert abs(np.mean(parts == "validation") - 0.1) < 0.01
+    assert abs(np.mean(parts == "calibration") - 0.15) < 0.01
     assert abs(np.mean(parts == "test") - 0.2) < 0.01
 
 
 def test_a_source_with_its_own_test_part_gives_no_training_row_to_the_test() -> None:
     parts = assign(many(5_000), SHARES, own_test=True)
-    assert set(parts.tolist()) == {"train", "validation"}
+    assert set(parts.tolist()) == {"train", "validation", "calibration"}
 
 
-def test_validation_rows_are_the_same_with_and_without_a_test_part() -> None:
+@pytest.mark.parametrize("part", ["validation", "calibration"])
+def test_rows_held_out_are_the_same_with_and_without_a_test_part(part: str) -> None:
     ids = many(5_000)
-    with_test = assign(ids, SHARES, own_test=False) == "validation"
-    without = assign(ids, SHARES, own_test=True) == "validation"
+    with_test = assign(ids, SHARES, own_test=False) == part
+    without = assign(ids, SHARES, own_test=True) == part
     assert (with_test == without).all()
 
 
