@@ -251,7 +251,7 @@ def open_parquet(source: Path | IO[bytes]) -> Iterator[pq.ParquetFile]:
     try:
         with storage_errors(path), pq.ParquetFile(source, memory_map=True) as file:
             yield file
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
         # Arrow raises a bare `OSError` for broken pages; the system's own has a number.
         if isinstance(error, OSError) and error.errno is not None:
             raise

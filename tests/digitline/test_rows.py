@@ -231,3 +231,11 @@ def test_normalised_rows_are_checked(tmp_path: Path) -> None:
     write_rows(path, normalised_schema("1"), iter([batch]))
     with pytest.raises(IncompatibleError, match="rows of normaliser 1, but 2 is needed"):
         check_normalised(path, "2")
+
+
+def test_column_names_that_are_not_utf_8_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "it.parquet"
+    write_numbered(path, 3)
+    path.write_bytes(path.read_bytes().replace(b"label", b"\x80abel"))
+    with pytest.raises(DataError, match="not a readable Parquet file"):
+        list(read_batches(path))
