@@ -62,6 +62,11 @@ class Home:
         return self.private / "prefect"
 
     @property
+    def downloads(self) -> Path:
+        """What was fetched from elsewhere, kept so as not to fetch it again."""
+        return self.private / "downloads"
+
+    @property
     def checkpoints(self) -> Path:
         """Half-done trainings."""
         return self.private / "checkpoints"

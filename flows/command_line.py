@@ -78,17 +78,19 @@ def ingest(source: str, /, *, to: str) -> None:
     """
     settings = _settings()
     settings.places.prepare()
+    from digitline.sources.checks import explain
     from digitline.sources.dataset import locate
     from digitline.sources.ingest import ingest as ingest_rows
     from digitline.sources.recognise import open_source
 
     directory = locate(settings.places.data, to)
-    done = ingest_rows(open_source(source), directory, settings.checks, settings.decoding)
+    opened = open_source(source, limits=settings.decoding, cache=settings.places.downloads)
+    done = ingest_rows(opened, directory, settings.checks, settings.decoding)
     parts = ", ".join(f"{facts.rows:,} {part}" for part, facts in done.facts.parts.items())
     _tell(data_set=done.directory, rows=f"{parts} ({done.verdict})")
     for outcome in done.facts.outcomes:
         if not outcome.passed:
-            print(f"warning: {outcome.sentence} {outcome.count:,} rows do not.")
+            print(f"warning: {explain(outcome)}")
     if done.facts.dropped:
         print(f"{done.facts.dropped:,} rows were dropped; dropped.parquet says which and why.")
 
@@ -120,7 +122,14 @@ def retrain(
 
 
 @app.command
-def score(source: str, /, *, out: Path | None = None, threshold: float | None = None) -> None:
+def score(
+    source: str,
+    /,
+    *,
+    out: Path | None = None,
+    max_error: str | None = None,
+    threshold: float | None = None,
+) -> None:
     """Score a folder of images, a Parquet file or a CSV manifest with the champion.
 
     Parameters
@@ -129,13 +138,20 @@ def score(source: str, /, *, out: Path | None = None, threshold: float | None = 
         Folder (searched to its depth), Parquet of raw or normalised rows, or CSV manifest.
     out
         Directory for the results; one under the home where none is given.
+    max_error
+        Share of accepted answers that may be wrong, such as 0.1%.
     threshold
-        Confidence from which an answer is accepted.
+        Confidence from which an answer is accepted, in place of a certified one.
     """
-    _start_prefect(threshold=threshold)
+    settings = _start_prefect(threshold=threshold, max_error=max_error)
     from flows.score import score as score_flow
 
-    done = score_flow(source, out=out, threshold=threshold)
+    done = score_flow(
+        source,
+        out=out,
+        threshold=threshold,
+        max_error=None if max_error is None else settings.max_error,
+    )
     _tell(images=done.counts, predictions=done.results, report=done.report)
 
 

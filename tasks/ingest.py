@@ -5,7 +5,7 @@ import logging
 import re
 from pathlib import Path
 
-from digitline.home import CHECKOUT
+from digitline.home import CHECKOUT, Home
 from digitline.pixels.decode import Limits
 from digitline.sources.checks import Checks
 from digitline.sources.dataset import Ingested, locate, read_committed
@@ -19,17 +19,17 @@ _log = logging.getLogger("digitline")
 
 @stage("ingest {source}", tags=("outside",), retries=2, retry_on=(OSError,))
 def ingest_source(
-    source: str, data: Path, checks: Checks, limits: Limits, name: str | None = None
+    source: str, home: Home, checks: Checks, limits: Limits, name: str | None = None
 ) -> Ingested:
-    """Commit the rows of `source` as the data set `name` under `data`.
+    """Commit the rows of `source` as the data set `name` of the home.
 
     Without a name, `source` may be that of a data set ingested before; any other is ingested
     under a name made from its path.
     """
-    ingested = None if name else _find_committed(source, data)
+    ingested = None if name else _find_committed(source, home.data)
     if ingested is None:
-        opened = open_source(source)
-        directory = locate(data, name or _name(source))
+        opened = open_source(source, limits=limits, cache=home.downloads)
+        directory = locate(home.data, name or _name(source))
         ingested = ingest(opened, directory, checks, limits)
     _tell(source, ingested)
     return ingested
