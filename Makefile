@@ -22,7 +22,7 @@ types: $(READY)
 	$(VENV)/bin/mypy
 
 tests: $(READY)
-	$(VENV)/bin/pytest --cov --cov-report=term
+	$(VENV)/bin/pytest --numprocesses 2 --dist loadfile --cov --cov-report=term
 
 format: $(READY)
 	$(VENV)/bin/ruff format .
