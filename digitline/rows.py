@@ -214,6 +214,17 @@ def read_batches(
         yield from file.iter_batches(batch_size=size, columns=columns)
 
 
+def read_labelled(
+    path: Path, most: int | None = None
+) -> tuple[NDArray[np.uint8], NDArray[np.int8]]:
+    """Read the first `most` normalised rows, or all: pixels (n, 784) and labels (n,)."""
+    digits, found = [np.empty((0, PIXELS), np.uint8)], [np.empty(0, np.int8)]
+    for batch in read_slice(path, 0, most or count_rows(path), ["label", "px"]):
+        digits.append(pixels(batch))
+        found.append(labels(batch))
+    return np.concatenate(digits), np.concatenate(found)
+
+
 def read_slice(
     path: Path,
     start: int,

@@ -8,8 +8,9 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -29,6 +30,18 @@ FILE_NAME = "digitline.toml"
 _PREFIX = "DIGITLINE_"
 _FILE_VARIABLE = f"{_PREFIX}SETTINGS"
 _NOT_SETTINGS = frozenset({"settings", "test_browser"})
+
+
+def _read_percent(value: object) -> object:
+    if isinstance(value, str) and value.rstrip().endswith("%"):
+        try:
+            return float(value.rstrip().removesuffix("%")) / 100
+        except ValueError:
+            return value
+    return value
+
+
+Rate = Annotated[float, BeforeValidator(_read_percent)]
 
 
 def default_home() -> Path:
@@ -52,8 +65,17 @@ class Settings(BaseSettings):
     )
     recipe: str = Field("default", description="recipe to train with: a name or a TOML file")
     seed: int = Field(0, ge=0, description="seed of everything random in the training")
-    threshold: float = Field(
-        0.9, ge=0, le=1, description="confidence from which an answer is accepted"
+    max_error: Rate = Field(
+        0.001, gt=0, le=1, description="share of accepted answers that may be wrong"
+    )
+    certainty: float = Field(
+        0.95, gt=0.5, lt=1, description="confidence level at which `max_error` is certified"
+    )
+    threshold: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="confidence from which an answer is accepted, in place of a certified one",
     )
     decoding: Limits = Field(
         default_factory=Limits, description="what an image may cost before it is refused"

@@ -29,6 +29,7 @@ from digitline.report import data as report_data
 from digitline.runs import Run, open_run
 from digitline.settings import Settings, load_settings
 from digitline.sources.dataset import Ingested
+from tasks.calibrate import Calibrated, calibrate_network
 from tasks.evaluate import Evaluated, evaluate_challenger
 from tasks.ingest import ingest_source
 from tasks.normalise import Normalised, normalise_rows
@@ -156,7 +157,7 @@ def _prepare(sources: Sequence[str], settings: Settings, clock: Clock) -> Prepar
     data_sets: dict[str, Ingested] = {}
     with clock.stage("ingest"):
         for source in sources:
-            ingested = ingest_source(source, home.data, settings.checks, settings.decoding)
+            ingested = ingest_source(source, home, settings.checks, settings.decoding)
             data_sets[ingested.directory.name] = ingested
     with clock.stage("normalise"):
         origins = [
@@ -231,29 +232,42 @@ def _challenge(
             plan.seed,
             home.checkpoints / f"{run.id}.joblib",
         )
-    with clock.stage("evaluate"):
-        evaluated = evaluate_challenger(
+    with clock.stage("calibrate"):
+        calibrated = calibrate_network(
             trained.draft,
             trained.sha256,
+            split.validation,
+            split.calibration,
+            settings.max_error,
+            settings.certainty,
+            home.checkpoints / f"{run.id}.calibrated.joblib",
+        )
+    threshold = settings.threshold or calibrated.certificate.threshold
+    with clock.stage("evaluate"):
+        evaluated = evaluate_challenger(
+            calibrated.draft,
+            calibrated.sha256,
             trained.curve[trained.best_epoch - 1].validation_error,
             split.test,
             registry,
             settings.gate,
             run.directory / _TRIAL,
         )
-    facts = _facts(run, plan, evaluated, settings.threshold)
+    facts = _facts(run, plan, calibrated, evaluated, threshold)
     with clock.stage("register"):
-        version = register_challenger(trained.draft, trained.sha256, facts, split.test, registry)
+        version = register_challenger(
+            calibrated.draft, calibrated.sha256, facts, split.test, registry
+        )
     report = render_retrain(
         _report(run, version, facts, trained, evaluated, prepared, clock),
         evaluated.trial,
-        settings.threshold,
+        threshold,
         list(split.train.values()),
         split.test,
         home.reports,
     )
     promote_challenger(version, evaluated.verdict, evaluated.champion, registry, run.id, _now())
-    _finish(run, version, trained)
+    _finish(run, version, trained, calibrated)
     page = home.reports / run.id / "report.html"
     _publish(report, page)
     return Retrained(
@@ -261,7 +275,9 @@ def _challenge(
     )
 
 
-def _facts(run: Run, plan: Plan, evaluated: Evaluated, threshold: float) -> Facts:
+def _facts(
+    run: Run, plan: Plan, calibrated: Calibrated, evaluated: Evaluated, threshold: float
+) -> Facts:
     return Facts(
         created=run.started,
         run=run.id,
@@ -274,6 +290,8 @@ def _facts(run: Run, plan: Plan, evaluated: Evaluated, threshold: float) -> Fact
         normaliser=NORMALISER,
         metrics=evaluated.metrics,
         threshold=threshold,
+        certificate=calibrated.certificate,
+        curve=calibrated.curve,
         verdict=CardVerdict.model_validate(evaluated.verdict.model_dump()),
     )
 
@@ -321,7 +339,7 @@ def _report(
     )
 
 
-def _finish(run: Run, version: str, trained: Trained) -> None:
+def _finish(run: Run, version: str, trained: Trained, calibrated: Calibrated) -> None:
     """Commit the run, and remove what only a resumption would have needed."""
     trial = run.directory / _TRIAL
     write_manifest(
@@ -332,6 +350,7 @@ def _finish(run: Run, version: str, trained: Trained) -> None:
             facts={"version": version},
         ),
     )
+    calibrated.draft.unlink(missing_ok=True)
     trained.draft.unlink(missing_ok=True)
     trained.draft.with_suffix(".npz").unlink(missing_ok=True)
 

@@ -11,6 +11,9 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from digitline.commit import Manifest, locked, write_manifest
+from digitline.errors import IncompatibleError
+from digitline.judging.certificate import certify
+from digitline.models.card import Card
 from digitline.models.registry import Registry
 from digitline.pixels.normalise import NORMALISER
 from digitline.progress import showing
@@ -47,6 +50,7 @@ def score(
     out: Path | None = None,
     threshold: float | None = None,
     workers: int | None = None,
+    max_error: float | None = None,
 ) -> Scored:
     """Score images with the champion: each ends as accept, review or error.
 
@@ -57,15 +61,19 @@ def score(
     out
         Directory for the results; the run's own where none is given.
     threshold
-        Confidence from which an answer is accepted; the setting where none is given.
+        Confidence from which an answer is accepted, in place of a certified one.
     workers
         Processes that read images; the setting where none is given.
+    max_error
+        Share of accepted answers that may be wrong; the setting where none is given.
     """
-    settings = load_settings(threshold=threshold)
+    settings = load_settings(threshold=threshold, max_error=max_error)
     home = settings.places
     home.prepare()
     registry = Registry(home.models, home.keys)
     version = registry.champion()
+    card = registry.card(version)
+    accept_from = _threshold(card, settings)
     bulk = settings.bulk if workers is None else with_workers(settings.bulk, workers)
     began = time.perf_counter()
     key = _key(source, out, version, settings)
@@ -74,14 +82,14 @@ def score(
         results = _open_results(run, out, key)
         _log.info("%s%s", run.id, ", taken up again" if run.resumed else "")
         snapshot = snapshot_source(source, run.directory / "listing.parquet")
-        duty = Duty(registry, version, settings.threshold, settings.decoding, bulk.worker_memory)
+        duty = Duty(registry, version, accept_from, settings.decoding, bulk.worker_memory)
         shards = _score_all(snapshot, duty, bulk, results)
         counts = count_results(shards, snapshot.images)
         report = render_score(
             run=report_data.Run(id=run.id, when=run.started, seconds=time.perf_counter() - began),
-            model=report_data.Version(version=version, error=registry.card(version).metrics.error),
+            model=report_data.Version(version=version, error=card.metrics.error),
             source=source,
-            threshold=settings.threshold,
+            threshold=accept_from,
             lineage=report_data.Lineage(normaliser=NORMALISER, libraries=library_versions()),
             results=results,
             listing=snapshot.listing,
@@ -92,6 +100,20 @@ def score(
         _finish(run, results)
     _publish(run, counts, report)
     return Scored(counts=counts, results=results, report=report)
+
+
+def _threshold(card: Card, settings: Settings) -> float:
+    """Give the threshold that was set, or the one the card certifies for the error allowed."""
+    if settings.threshold is not None:
+        return settings.threshold
+    if card.curve is None:
+        raise IncompatibleError(
+            f"{card.version} was made before thresholds were certified",
+            todo="Train again with `digitline retrain`, or set a threshold",
+        )
+    certificate = certify(card.curve, settings.max_error, settings.certainty)
+    _log.info("  certified  %s", certificate.sentence)
+    return certificate.threshold
 
 
 def _open_results(run: Run, out: Path | None, key: str) -> Path:
@@ -116,9 +138,8 @@ def _key(source: str, out: Path | None, version: str, settings: Settings) -> str
 
 
 def _scoring_settings(settings: Settings) -> dict[str, JsonValue]:
-    return settings.model_dump(
-        mode="json", include={"threshold": True, "decoding": True, "bulk": {"shard_rows"}}
-    )
+    wanted = dict.fromkeys(("threshold", "max_error", "certainty", "decoding"), True)
+    return settings.model_dump(mode="json", include={**wanted, "bulk": {"shard_rows"}})
 
 
 def _score_all(snapshot: Snapshot, duty: Duty, bulk: Bulk, out: Path) -> list[ScoredShard]:

@@ -17,7 +17,7 @@ MAY_USE = {
     "pixels": set(),
     "learning": {"pixels"},
     "judging": set(),
-    "models": {"pixels"},
+    "models": {"pixels", "judging"},
     "report": {"judging", "pixels"},
     "scoring": {"sources", "pixels", "models"},
 }

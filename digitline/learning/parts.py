@@ -35,7 +35,7 @@ def train_name(origin: str) -> str:
 def split_rows(
     origins: Sequence[Origin], directory: Path, shares: Shares, normaliser: str, key: str
 ) -> Manifest:
-    """Split data sets into `train-NAME`, `validation`, `calibration` and `test` files and commit them.
+    """Split data sets into `train-NAME`, `validation`, `calibration`, `test` files; commit them.
 
     Where data sets share an image, the first to bring it keeps it, and a test image is in no
     other part. `key` says what was split.

@@ -9,9 +9,18 @@ from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+)
 
 from digitline.errors import IncompatibleError
+from digitline.judging.certificate import Certificate, Curve
 from digitline.names import printable
 from digitline.rows import PIXELS
 
@@ -25,6 +34,10 @@ Moment = Annotated[
 # Text that ends up on terminals and pages: one line, and nothing in it that moves the cursor.
 Line = Annotated[str, AfterValidator(printable), Field(max_length=2000)]
 Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def _none_if_empty(value: object) -> object:
+    return value or None  # the first cards had an empty list here
 
 
 class Record(BaseModel):
@@ -60,14 +73,6 @@ class Metrics(Record):
     validation_error: Share | None = None
     recall: tuple[Share | None, ...] = Field(min_length=DIGITS, max_length=DIGITS)
     more: dict[Line, float] = Field(default_factory=dict)
-
-
-class CurvePoint(Record):
-    """One threshold: the share of rows it accepts, and the share of those that are wrong."""
-
-    threshold: Share
-    read_rate: Share
-    error: Share
 
 
 class Rule(Record):
@@ -122,7 +127,8 @@ class Facts(Record):
     normaliser: Line
     metrics: Metrics
     threshold: Share = Field(description="confidence from which an answer is accepted")
-    curve: tuple[CurvePoint, ...] = ()
+    certificate: Certificate | None = None
+    curve: Annotated[Curve | None, BeforeValidator(_none_if_empty)] = None
     verdict: Verdict
 
 

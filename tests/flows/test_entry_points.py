@@ -19,7 +19,7 @@ print(flow.name, sorted(flow.parameters.properties))
     ("entry", "parameters"),
     [
         ("retrain", ["force", "recipe", "seed", "sources"]),
-        ("score", ["out", "source", "threshold"]),
+        ("score", ["max_error", "out", "source", "threshold", "workers"]),
     ],
 )
 def test_flow_loads_by_entry_point_from_elsewhere(

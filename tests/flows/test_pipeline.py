@@ -15,8 +15,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from digitline.commit import check_shards, locked, read_manifest
-from digitline.errors import BusyError, DataError, NoModelError, StorageError, TamperedError
+from digitline.errors import (
+    BusyError,
+    DataError,
+    NoModelError,
+    SettingsError,
+    StorageError,
+    TamperedError,
+)
 from digitline.home import Home
+from digitline.judging.certificate import certify
 from digitline.models.registry import Registry
 from digitline.rows import ERRORS, PREDICTIONS
 from flows.retrain import retrain
@@ -59,11 +67,15 @@ def labelled(mnist: Mnist, place: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def first_retraining(
-    prefect_server: None, place: Path, labelled: Path, recipe: str  # noqa: ARG001 - a fixture
+    prefect_server: None,
+    place: Path,
+    labelled: Path,
+    recipe: str,  # noqa: ARG001 - a fixture
 ) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DIGITLINE_HOME", str(place / "home"))
         patch.setenv("DIGITLINE_GATE__MIN_ACCURACY", FLOOR)
+        patch.setenv("DIGITLINE_MAX_ERROR", "25%")
         assert retrain([str(labelled)], recipe=recipe).verdict == "bootstrap"
     return place / "home"
 
@@ -71,6 +83,8 @@ def first_retraining(
 @pytest.fixture(autouse=True)
 def low_floor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DIGITLINE_GATE__MIN_ACCURACY", FLOOR)
+    # So few rows certify no more than that.
+    monkeypatch.setenv("DIGITLINE_MAX_ERROR", "25%")
 
 
 @pytest.fixture
@@ -173,7 +187,7 @@ def test_every_image_comes_back_once(trained: Home, mnist: Mnist, tmp_path: Path
 
 
 def test_scoring_reads_what_training_read(trained: Home, labelled: Path) -> None:
-    scored = score(str(labelled))
+    scored = score(str(labelled), threshold=0.9)
     rows = predictions(scored.results)
     truth = [int(str(path).split("/")[0]) for path in rows["path"]]
     assert np.mean(np.array(rows["digit"]) == truth) > 0.85
@@ -222,6 +236,27 @@ def test_results_go_where_they_are_asked_to_and_never_over_others(
     with pytest.raises(StorageError, match="not empty"):
         score(str(labelled / "4"), out=out)
     assert before == {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
+
+
+def test_error_allowed_chooses_the_threshold_from_the_card(
+    trained: Home, labelled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = Registry(trained.models, trained.keys).card("m0001")
+    assert card.curve is not None
+    assert card.certificate is not None
+    assert card.certificate.max_error == 0.25
+    folder = str(labelled / "3")
+    thresholds = [
+        json.loads((score(folder, max_error=allowed).report.parent / "metrics.json").read_text())[
+            "threshold"
+        ]
+        for allowed in (0.15, 0.4)
+    ]
+    assert thresholds == [certify(card.curve, allowed).threshold for allowed in (0.15, 0.4)]
+    assert thresholds[0] >= thresholds[1]
+    monkeypatch.setenv("DIGITLINE_MAX_ERROR", "0.01%")
+    with pytest.raises(SettingsError, match="attainable"):
+        score(folder)
 
 
 def test_scoring_without_a_champion_says_what_to_do(home: Home, labelled: Path) -> None:

@@ -1,0 +1,45 @@
+"""Confidence that means what it says: temperature scaling of a fitted network."""
+
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.frozen import FrozenEstimator
+from sklearn.neural_network import MLPClassifier
+
+from digitline.learning.feed import scale
+from digitline.rows import PIXELS
+
+_DIGITS = 10
+_FOLDS = 2
+
+
+def calibrate(
+    network: MLPClassifier, digits: NDArray[np.uint8], labels: NDArray[np.int8]
+) -> CalibratedClassifierCV:
+    """Wrap a network so that its probabilities come true on the rows given.
+
+    `digits` are (n, 784), `labels` (n,), rows the network was not trained on. One temperature
+    for all answers (Guo, Pleiss, Sun & Weinberger 2017): which digit is read never changes.
+    """
+    # scikit-learn asks for rows of every digit in each fold, which small data may not have.
+    padding = np.repeat(np.arange(_DIGITS), _FOLDS)
+    blanks = np.zeros((len(padding), PIXELS), np.uint8)
+    calibrated = CalibratedClassifierCV(
+        FrozenEstimator(network), method="temperature", cv=_FOLDS, ensemble=False
+    )
+    with warnings.catch_warnings():
+        # It warns that weights do not reach a network which is not fitted again anyway.
+        warnings.filterwarnings("ignore", "Since FrozenEstimator does not appear", UserWarning)
+        return calibrated.fit(
+            scale(np.concatenate([digits, blanks])),
+            np.concatenate([labels.astype(np.int64), padding]),
+            sample_weight=np.r_[np.ones(len(digits)), np.zeros(len(padding))],
+        )
+
+
+def temperature(calibrated: CalibratedClassifierCV) -> float:
+    """Give the temperature; above 1 the network was too sure of itself."""
+    (member,) = calibrated.calibrated_classifiers_
+    return 1 / float(member.calibrators[0].beta_)
