@@ -24,7 +24,7 @@ class Bulk(BaseModel):
         32_768, ge=1, description="images in a shard; more where that would make 256 shards"
     )
     worker_memory: int = Field(
-        4 << 30, ge=256 << 20, description="memory one process may take, in bytes"
+        4 << 30, ge=256 << 20, description="memory one process may take for images, in bytes"
     )
     patience: float = Field(
         60.0, gt=0, description="seconds on one image after which its process is ended"

@@ -62,7 +62,7 @@ class Crew:
         self._ending = True
         self._free.put(None)
         for member in self._members:
-            member.kill()
+            member.end()
 
     def score(self, task: Task) -> ScoredShard:
         """Have a shard scored; wait for a free worker first.
@@ -171,6 +171,8 @@ class _Member:
         self._place = Place(context.RawArray("q", 3))
         self._process: BaseProcess | None = None
         self._connection: Connection | None = None
+        self._lock = threading.Lock()
+        self._ended = False
 
     def do(self, task: Task, progress: _Progress) -> ScoredShard:
         """Have a task done; `_DeathError` where the process ends over it."""
@@ -190,26 +192,37 @@ class _Member:
         assert isinstance(answer, ScoredShard)
         return answer
 
-    def kill(self) -> None:
+    def end(self) -> None:
+        """End the process for good."""
+        with self._lock:
+            self._ended = True
+            self._kill()
+
+    def _kill(self) -> None:
         if self._process is not None:
             self._process.kill()
             self._process.join()
 
     def _forget(self) -> None:
-        self.kill()
-        if self._connection is not None:
-            self._connection.close()
-        self._process = self._connection = None
+        """Let go of a process that is of no use any more."""
+        with self._lock:
+            self._kill()
+            if self._connection is not None:
+                self._connection.close()
+            self._process = self._connection = None
 
     def _begin(self) -> tuple[BaseProcess, Connection]:
-        if self._process is None or self._connection is None:
-            self._connection, theirs = self._context.Pipe()
-            self._process = self._context.Process(
-                target=work, args=(theirs, self._place, self._duty), daemon=True
-            )
-            self._process.start()
-            theirs.close()
-        return self._process, self._connection
+        with self._lock:
+            if self._ended:
+                raise _ending()
+            if self._process is None or self._connection is None:
+                self._connection, theirs = self._context.Pipe()
+                self._process = self._context.Process(
+                    target=work, args=(theirs, self._place, self._duty), daemon=True
+                )
+                self._process.start()
+                theirs.close()
+            return self._process, self._connection
 
     def _watch(self, process: BaseProcess, connection: Connection, progress: _Progress) -> None:
         """Wait for an answer or the end; end a process that is too long over one image."""

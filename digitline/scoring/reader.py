@@ -158,6 +158,8 @@ class _Images:
         try:
             picture = decode(content, self._limits)
         except UndecodableError as error:
+            if isinstance(error.__context__, MemoryError):  # which says nothing about the image
+                raise error.__context__ from None
             self._failures.append(Failure(place, error.reason, error.message))
             return
         if picture.shape == (SIDE, SIDE) and not self._care.is_alone(place):

@@ -27,7 +27,7 @@ _ORPHANED: Final = 4
 
 @dataclass(frozen=True)
 class Duty:
-    """What a worker is to score with, and how many bytes of memory it may take."""
+    """What a worker is to score with, and how many bytes of memory the images may take."""
 
     registry: Registry
     version: str
@@ -102,7 +102,8 @@ def _do(task: Task, scorer: Scorer | Exception, place: Place) -> ScoredShard | E
 def _prepare(memory: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the coordinator decides when we end
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    resource.setrlimit(resource.RLIMIT_DATA, (memory, resource.RLIM_INFINITY))
+    limit = _memory_taken() + memory
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, resource.RLIM_INFINITY))
     # Should memory run out, the kernel ends us, who can be replaced, before the coordinator.
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("500")
@@ -111,6 +112,15 @@ def _prepare(memory: int) -> None:
     threadpool_limits(1)
     cv2.setNumThreads(1)
     pa.set_cpu_count(1)
+
+
+def _memory_taken() -> int:
+    """Give the bytes of private memory that the libraries take before the first image."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:  # not Linux, where the limit is not kept either
+        return 0
+    return next((int(line.split()[1]) << 10 for line in lines if line.startswith("VmData")), 0)
 
 
 def _end_with_parent() -> None:
