@@ -129,6 +129,7 @@ def score(
     out: Path | None = None,
     max_error: str | None = None,
     threshold: float | None = None,
+    workers: int | None = None,
 ) -> None:
     """Score a folder of images, a Parquet file or a CSV manifest with the champion.
 
@@ -142,6 +143,8 @@ def score(
         Share of accepted answers that may be wrong, such as 0.1%.
     threshold
         Confidence from which an answer is accepted, in place of a certified one.
+    workers
+        Processes that read images; one a core where none are given.
     """
     settings = _start_prefect(threshold=threshold, max_error=max_error)
     from flows.score import score as score_flow
@@ -151,6 +154,7 @@ def score(
         out=out,
         threshold=threshold,
         max_error=None if max_error is None else settings.max_error,
+        workers=workers,
     )
     _tell(images=done.counts, predictions=done.results, report=done.report)
 

@@ -2,6 +2,7 @@
 
 import io
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,8 +12,13 @@ import pytest
 from hypothesis import settings
 from numpy.typing import NDArray
 from PIL import Image
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPClassifier
 
 from digitline.home import CHECKOUT, Home
+from digitline.models.card import Data, Facts, Metrics, Rows, Verdict
+from digitline.models.registry import Registry
+from digitline.pixels.normalise import NORMALISER
 
 # Before any test module imports Prefect: nothing reported, nothing printed.
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
@@ -48,6 +54,41 @@ def mnist() -> tuple[list[bytes], NDArray[np.int64]]:
     table = pq.ParquetFile(CHECKOUT / "data" / "mnist" / "train.parquet").iter_batches(4000)
     batch = next(table)
     return batch.column("image").field("bytes").to_pylist(), batch.column("label").to_numpy()
+
+
+@pytest.fixture(scope="session")
+def reader(
+    mnist: tuple[list[bytes], NDArray[np.int64]], tmp_path_factory: pytest.TempPathFactory
+) -> Home:
+    """Give a home whose champion reads nine digits of ten: not to be changed."""
+    px = np.stack([np.asarray(Image.open(io.BytesIO(content))) for content in mnist[0][:2000]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        network = MLPClassifier((32,), max_iter=12, random_state=0).fit(
+            px.reshape(-1, 784).astype(np.float32) / np.float32(255), mnist[1][:2000]
+        )
+    part = Rows(rows=2000, digest="0" * 64)
+    facts = Facts(
+        created="2026-01-02T12:00:00Z",
+        run="retrain-0001",
+        parent=None,
+        recipe={"hidden": [32]},
+        recipe_digest="1" * 64,
+        seed=0,
+        data=Data(name="mnist", manifest="2" * 64, train=part, validation=part, test=part),
+        code="3" * 64,
+        normaliser=NORMALISER,
+        metrics=Metrics(accuracy=0.9, error=0.1, n_test=200, recall=(0.9,) * 10),
+        threshold=0.9,
+        verdict=Verdict(kind="bootstrap", sentence="First champion."),
+    )
+    root = tmp_path_factory.mktemp("reader")
+    home = Home(root)
+    home.prepare()
+    made = Registry(home.models, home.keys)
+    version = made.register(network, facts, px[:10].reshape(-1, 784))
+    made.promote(version, reason="first", run="retrain-0001", created="2026-01-02T12:00:00Z")
+    return home
 
 
 def png(digit: NDArray[np.uint8]) -> bytes:

@@ -37,8 +37,8 @@ class Bulk(BaseModel):
 
     def size_shards(self, images: int) -> int:
         """Choose how many images go into a shard, by nothing but the length of the listing."""
-        usual = min(self.shard_rows, _round_up(-(-images // _USUAL_SHARDS)))
-        return max(usual, 1, _round_up(-(-images // _MOST_SHARDS)) if images else 1)
+        usual = max(1, min(self.shard_rows, _round_up(-(-images // _USUAL_SHARDS))))
+        return usual if images <= usual * _MOST_SHARDS else _round_up(-(-images // _MOST_SHARDS))
 
 
 def with_workers(bulk: Bulk, workers: int) -> Bulk:

@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from digitline.errors import TamperedError
+from digitline.home import Home
 from digitline.models.registry import Registry
 from digitline.pixels.decode import Limits
 from digitline.pixels.normalise import NORMALISER
@@ -34,7 +35,8 @@ def silent(steps: int, words: str) -> None:
 
 
 @pytest.fixture
-def duty(registry: Registry) -> Duty:
+def duty(reader: Home) -> Duty:
+    registry = Registry(reader.models, reader.keys)
     return Duty(registry, registry.champion(), 0.9, Limits(), 4 << 30)
 
 
@@ -164,19 +166,13 @@ def test_an_image_too_large_for_the_memory_is_a_row(
     assert reasons(task) == {**BROKEN, "005-large.png": "crashed"}
 
 
-def test_a_model_that_was_changed_scores_nothing(
-    folder: Path, tmp_path: Path, duty: Duty, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_that_was_changed_scores_nothing(folder: Path, tmp_path: Path, duty: Duty) -> None:
     task = task_for(folder, tmp_path / "out")
-    path = duty.registry.models / "m0001" / "model.joblib"
-    whole = path.read_bytes()
-    monkeypatch.chdir(tmp_path)
-    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    try:
-        with pytest.raises(TamperedError):
-            scored(task, duty)
-    finally:
-        path.write_bytes(whole)
+    models = shutil.copytree(duty.registry.models, tmp_path / "models")
+    path = models / "m0001" / "model.joblib"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(TamperedError):
+        scored(task, replace(duty, registry=Registry(models, duty.registry.keys)))
     assert not list((tmp_path / "out").glob("predictions*"))
 
 
