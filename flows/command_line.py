@@ -130,13 +130,16 @@ def score(
     max_error: str | None = None,
     threshold: float | None = None,
     workers: int | None = None,
+    include: tuple[str, ...] = (),
+    exclude: tuple[str, ...] = (),
 ) -> None:
-    """Score a folder of images, a Parquet file or a CSV manifest with the champion.
+    """Score a folder of images, an archive, Parquet or a CSV manifest with the champion.
 
     Parameters
     ----------
     source
-        Folder (searched to its depth), Parquet of raw or normalised rows, or CSV manifest.
+        Folder (searched to its depth), zip or tar archive, Parquet of raw or normalised rows,
+        or CSV manifest.
     out
         Directory for the results; one under the home where none is given.
     max_error
@@ -145,6 +148,10 @@ def score(
         Confidence from which an answer is accepted, in place of a certified one.
     workers
         Processes that read images; one a core where none are given.
+    include
+        Pattern of the names to score, such as `*.png` or `monday/*`; may be given again.
+    exclude
+        Pattern of the names to leave out; may be given again.
     """
     settings = _start_prefect(threshold=threshold, max_error=max_error)
     from flows.score import score as score_flow
@@ -155,6 +162,8 @@ def score(
         threshold=threshold,
         max_error=None if max_error is None else settings.max_error,
         workers=workers,
+        include=include,
+        exclude=exclude,
     )
     _tell(images=done.counts, predictions=done.results, report=done.report)
 

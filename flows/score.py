@@ -2,6 +2,8 @@
 
 import logging
 import time
+from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,6 +28,7 @@ from digitline.scoring.results import Counts, ScoredShard, sweep
 from digitline.scoring.shard import Task
 from digitline.scoring.worker import Duty
 from digitline.settings import Settings, load_settings
+from digitline.sources.listing import Selection
 from tasks.collect import collect_results, count_results
 from tasks.render import render_score
 from tasks.score import score_shard
@@ -51,6 +54,8 @@ def score(
     threshold: float | None = None,
     workers: int | None = None,
     max_error: float | None = None,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
 ) -> Scored:
     """Score images with the champion: each ends as accept, review or error.
 
@@ -66,6 +71,8 @@ def score(
         Processes that read images; the setting where none is given.
     max_error
         Share of accepted answers that may be wrong; the setting where none is given.
+    include, exclude
+        Patterns of the names to score, and of those to leave out.
     """
     settings = load_settings(threshold=threshold, max_error=max_error)
     home = settings.places
@@ -76,12 +83,13 @@ def score(
     accept_from = _threshold(card, settings)
     bulk = settings.bulk if workers is None else with_workers(settings.bulk, workers)
     began = time.perf_counter()
-    key = _key(source, out, version, settings)
+    selection = Selection(tuple(include), tuple(exclude))
+    key = _key(source, out, version, settings, selection)
     with locked(home.lock(f"score-{key[:16]}"), f"score {source}"):
         run = open_run(home, "score", key, _now())
         results = _open_results(run, out, key)
         _log.info("%s%s", run.id, ", taken up again" if run.resumed else "")
-        snapshot = snapshot_source(source, run.directory / "listing.parquet")
+        snapshot = snapshot_source(source, selection, run.directory / "listing.parquet")
         duty = Duty(registry, version, accept_from, settings.decoding, bulk.worker_memory)
         shards = _score_all(snapshot, duty, bulk, results)
         counts = count_results(shards, snapshot.images)
@@ -125,7 +133,9 @@ def _open_results(run: Run, out: Path | None, key: str) -> Path:
     return results
 
 
-def _key(source: str, out: Path | None, version: str, settings: Settings) -> str:
+def _key(
+    source: str, out: Path | None, version: str, settings: Settings, selection: Selection
+) -> str:
     return digest_of(
         {
             "source": str(Path(source).expanduser().absolute()),
@@ -133,6 +143,7 @@ def _key(source: str, out: Path | None, version: str, settings: Settings) -> str
             "model": version,
             "normaliser": NORMALISER,
             "settings": _scoring_settings(settings),
+            "selection": asdict(selection),
         }
     )
 

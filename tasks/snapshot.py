@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from digitline.pixels.normalise import NORMALISER
 from digitline.rows import count_rows
-from digitline.sources.listing import keep_listing, list_batches
+from digitline.sources.listing import Selection, keep_listing, list_batches
 from tasks import stage
 
 _log = logging.getLogger("digitline")
@@ -23,11 +23,11 @@ class Snapshot(BaseModel):
 
 
 @stage("list {source}")
-def snapshot_source(source: str, listing: Path) -> Snapshot:
-    """List the images of `source` into the file `listing`, once for a run."""
+def snapshot_source(source: str, selection: Selection, listing: Path) -> Snapshot:
+    """List the images selected from `source` into the file `listing`, once for a run."""
     if listing.exists():
         images = count_rows(listing)
     else:
-        images = keep_listing(listing, list_batches(source, NORMALISER)).rows
+        images = keep_listing(listing, list_batches(source, NORMALISER, selection)).rows
     _log.info("  list       %s images", f"{images:,}")
     return Snapshot(listing=listing, images=images)

@@ -7,6 +7,7 @@ images. Each entry says under which name its answer goes out, and how its conten
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from itertools import chain, groupby, islice
 from operator import attrgetter
 from pathlib import Path
@@ -29,13 +30,14 @@ from digitline.rows import (
     read_slice,
     write_rows,
 )
+from digitline.sources.archive import ARCHIVES, Kind, Member, list_members, read_members, recognise
 from digitline.sources.dataset import DROPPED_NAME
 from digitline.sources.files import Found, UnreadableError, is_side_file, read_file, reading, walk
 from digitline.sources.manifest import read_lines
 from digitline.sources.parquet import IMAGE, check_raw, read_contents, read_paths
 from digitline.sources.swap import standing
 
-Opener: TypeAlias = Literal["file", "raw", "normalised", "nothing"]
+Opener: TypeAlias = Literal["file", "raw", "normalised", "zip", "tar", "packed", "nothing"]
 
 LISTING = pa.schema(
     [
@@ -48,10 +50,37 @@ LISTING = pa.schema(
     ]
 )
 ACCEPTED = (
-    "Give a folder of images, one image, a CSV file with the column file, or Parquet with the "
-    "column image or with normalised rows"
+    "Give a folder of images, one image, a zip or tar archive, a CSV file with the column file, "
+    "or Parquet with the column image or with normalised rows"
 )
 _BATCH_ROWS = 256  # raw rows may be photographs of some megabytes each
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which images to list: those whose names fit one of `include` and none of `exclude`.
+
+    Patterns are a shell's. One with a slash is held against the whole name, where `*` stands for
+    slashes too; one without against the last part of it.
+    """
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+    def choose(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Keep the rows of a listing that are wanted."""
+        if not self.include and not self.exclude:
+            return batch
+        names = batch.column("name").to_pylist()
+        return batch.filter(pa.array(map(self._wants, names), pa.bool_()))
+
+    def _wants(self, name: str) -> bool:
+        included = not self.include or any(_fits(name, pattern) for pattern in self.include)
+        return included and not any(_fits(name, pattern) for pattern in self.exclude)
+
+
+def _fits(name: str, pattern: str) -> bool:
+    return fnmatchcase(name if "/" in pattern else name.rpartition("/")[2], pattern)
 
 
 @dataclass(frozen=True)
@@ -59,8 +88,9 @@ class Entry:
     """One image to score.
 
     `name` goes into the answer. `opener` tells what `location`, an absolute path as the bytes the
-    system knows it by, is: an image `file`, or Parquet with `raw` or `normalised` rows, of which
-    this is `row`. With `nothing`, `reason` and `message` tell why it cannot be opened.
+    system knows it by, is: an image `file`, Parquet with `raw` or `normalised` rows, of which
+    this is `row`, or an archive (`zip`, `tar`, `packed`) with a member of that number. With
+    `nothing`, `reason` and `message` tell why it cannot be opened.
     """
 
     name: str
@@ -81,8 +111,10 @@ def list_images(spec: str, normaliser: str) -> Iterator[Entry]:
     return chain.from_iterable(map(to_entries, list_batches(spec, normaliser)))
 
 
-def list_batches(spec: str, normaliser: str) -> Iterator[pa.RecordBatch]:
-    """List the images of a folder, a CSV file, or Parquet with raw or normalised rows.
+def list_batches(
+    spec: str, normaliser: str, selection: Selection | None = None
+) -> Iterator[pa.RecordBatch]:
+    """List the images of a folder, an archive, a CSV file, or Parquet with rows of either kind.
 
     Gives batches of `LISTING`. Raises `SourceError` where there is none, `DataError` for a
     missing column or a bad line, `IncompatibleError` for rows of another version than `normaliser`.
@@ -94,7 +126,7 @@ def list_batches(spec: str, normaliser: str) -> Iterator[pa.RecordBatch]:
         batches = (
             _list_folder(where, normaliser) if where.is_dir() else _list_file(where, normaliser)
         )
-    return _some(batches, spec)
+    return _some(batches if selection is None else map(selection.choose, batches), spec)
 
 
 def write_listing(path: Path, entries: Iterable[Entry]) -> Shard:
@@ -132,8 +164,12 @@ def read_entries(entries: Sequence[Entry], max_bytes: int) -> Iterator[bytes | U
     bytes to read; `read_digits` reads their pixels.
     """
     for run in _runs(entries):
-        if run[0].opener == "raw":
+        opener = run[0].opener
+        if opener == "raw":
             yield from _read_raw(run, max_bytes)
+        elif (archive := ARCHIVES.get(opener)) is not None:
+            numbers = [entry.row for entry in run]
+            yield from read_members(run[0].path, archive, numbers, max_bytes)
         else:
             yield from (_read_file(entry, max_bytes) for entry in run)
 
@@ -183,6 +219,10 @@ def _list_file(path: Path, normaliser: str) -> Iterator[pa.RecordBatch]:
     if path.suffix.lower() == ".csv":
         lines = read_lines(path, labelled=False)
         return _to_batches(_from_file(line.name, line.path) for line in lines)
+    archive = recognise(path) if path.is_file() else None
+    if archive is not None:
+        members = list_members(path, archive)
+        return _to_batches(_from_member(member, path, archive) for member in members)
     if path.is_file() and not is_side_file(path.name):
         return _to_batches(iter([_from_file(portable(path.name), path)]))
     raise SourceError("not something that can be scored", where=path, todo=ACCEPTED)
@@ -254,6 +294,14 @@ def _from_file(name: str, path: Path) -> Entry:
     return Entry(name, "file", os.fsencode(path))
 
 
+def _from_member(member: Member, path: Path, kind: Kind) -> Entry:
+    location = os.fsencode(path)
+    if member.problem is None:
+        return Entry(member.name, kind, location, member.number)
+    reason, message = member.problem.reason, member.problem.message
+    return Entry(member.name, "nothing", location, member.number, reason, message)
+
+
 def _from_walk(found: Found) -> Entry:
     if found.problem is None:
         return _from_file(found.name, found.path)
@@ -280,9 +328,14 @@ def _to_batches(entries: Iterator[Entry]) -> Iterator[pa.RecordBatch]:
 
 
 def _runs(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
-    """Split entries where the Parquet file changes or the rows do not follow one another."""
-    numbered = enumerate(entries)
-    for _, run in groupby(numbered, lambda pair: (pair[1].location, pair[1].row - pair[0])):
+    """Split entries where the file changes, or rows of Parquet do not follow one another."""
+
+    def kind(pair: tuple[int, Entry]) -> tuple[str, bytes, int]:
+        place, entry = pair
+        follows = entry.row - place if entry.opener in {"raw", "normalised"} else 0
+        return entry.opener, entry.location, follows
+
+    for _, run in groupby(enumerate(entries), kind):
         yield [entry for _, entry in run]
 
 
