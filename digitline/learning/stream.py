@@ -1,5 +1,6 @@
 """Training rows from Parquet in a new order every epoch, in bounded memory."""
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from digitline.errors import TrainingError
+from digitline.errors import SettingsError, TrainingError
 from digitline.rows import PIXELS, ROW_GROUP, UNLABELLED, labels, open_parquet, pixels, read_batches
 
 DIGITS = 10
@@ -24,10 +25,20 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True)
 class Part:
-    """A Parquet file of normalised, labelled rows, and how much each of its rows counts."""
+    """A Parquet file of normalised, labelled rows, and how much each of its rows counts.
+
+    Raises `SettingsError` for a weight that is not above 0.
+    """
 
     path: Path
     weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the weight."""
+        if not 0 < self.weight < math.inf:
+            raise SettingsError(
+                f"rows cannot weigh {self.weight}", where=self.path, todo="Give a number above 0"
+            )
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from digitline.errors import TrainingError
+from digitline.errors import SettingsError, TrainingError
 from digitline.learning.stream import Part, ahead, count_labels, shuffled
 from digitline.rows import ROW_GROUP
 
@@ -110,3 +110,9 @@ def test_a_fault_in_a_thread_reaches_the_caller_and_the_threads_end() -> None:
     with pytest.raises(ZeroDivisionError):
         list(ahead(range(10), make, workers=2, depth=2))
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("ahead")]
+
+
+@pytest.mark.parametrize("weight", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_senseless_weight_is_refused(weight: float) -> None:
+    with pytest.raises(SettingsError, match="rows cannot weigh"):
+        Part(Path("some.parquet"), weight)
