@@ -30,6 +30,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import joblib
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -114,6 +115,7 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--recipes", nargs="*", default=[], help="our recipes, by name or file")
     parser.add_argument("--torch", nargs="*", default=[], help="the same recipes in PyTorch")
+    parser.add_argument("--warm", nargs="*", default=[], help="recipes, from an earlier model")
     parser.add_argument("--sklearn", action="store_true", help="MLPClassifier().fit")
     parser.add_argument("--small", action="store_true", help="784-50-50-10, fitted likewise")
     parser.add_argument("--memory", action="store_true", help="peak memory at 60 thousand and 1 M")
@@ -135,6 +137,8 @@ def _plan(options: argparse.Namespace) -> Iterator[tuple[str, str, int]]:
             yield "recipe", name, seed
         for name in options.torch:
             yield "torch", name, seed
+        for name in options.warm:
+            yield "warm", name, seed
     if options.memory:
         for rows in (60_000, 1_000_000):
             yield "memory", str(rows), 0
@@ -148,6 +152,8 @@ def _run_child(kind: str, name: str, seed: int, jobs: int) -> Measurement:
         environment["PYTHONPATH"] = str(_install_torch())
     if kind == "memory":
         _write_many(int(name))
+    if kind == "warm":
+        _fit_champion(name)
     command = [sys.executable, __file__, "--one", kind, name, str(seed)]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)  # noqa: S603 - ourselves
     return Measurement(**json.loads(done.stdout))
@@ -156,11 +162,12 @@ def _run_child(kind: str, name: str, seed: int, jobs: int) -> Measurement:
 def _measure(kind: str, name: str, seed: int) -> Measurement:
     run = {
         "recipe": _fit_recipe,
+        "warm": _fit_warm,
         "torch": _fit_torch,
         "sklearn": _fit_sklearn,
         "memory": _fit_many,
     }[kind]
-    plan = _recipe_digest(name) if kind in {"recipe", "torch"} else ""
+    plan = _recipe_digest(name) if kind in {"recipe", "warm", "torch"} else ""
     began, cpu, machine = time.perf_counter(), time.process_time(), _machine_seconds()
     result = run(name, seed)
     seconds, own = time.perf_counter() - began, time.process_time() - cpu
@@ -192,6 +199,27 @@ def _fit_recipe(name: str, seed: int) -> Result:
         checkpoint=checkpoint,
     )
     checkpoint.unlink()
+    return Result(len(fitted.curve), fitted.model.predict)
+
+
+def _fit_champion(name: str) -> None:
+    """Fit a model to all but the last 5,000 training rows, for `_fit_warm` to go on from."""
+    if not _champion(name).exists():
+        rows = pa.Table.from_batches(read_batches(WORK / "train.parquet"))
+        _write(WORK / "earlier.parquet", iter(rows.slice(0, len(rows) - 5_000).to_batches()))
+        parts = [Part(WORK / "earlier.parquet")]
+        fitted = fit(load_recipe(name), parts, WORK / "validation.parquet", seed=0)
+        joblib.dump(fitted.model, _champion(name))
+
+
+def _champion(name: str) -> Path:
+    return WORK / f"champion-{name}-{_recipe_digest(name)}.joblib"
+
+
+def _fit_warm(name: str, seed: int) -> Result:
+    parts, champion = [Part(WORK / "train.parquet")], joblib.load(_champion(name))
+    validation = WORK / "validation.parquet"
+    fitted = fit(load_recipe(name), parts, validation, seed=seed, start=champion)
     return Result(len(fitted.curve), fitted.model.predict)
 
 
@@ -356,7 +384,7 @@ def _write_table(results: Sequence[Measurement]) -> None:
 
 
 def _order(results: Sequence[Measurement]) -> list[str]:
-    kinds = ("sklearn", "recipe", "torch")
+    kinds = ("sklearn", "recipe", "warm", "torch")
     names = dict.fromkeys(one.what for one in results)
     return [what for kind in kinds for what in names if what.startswith(f"{kind}:")]
 
@@ -394,7 +422,12 @@ def _title(what: str) -> str:
         usual = "`MLPClassifier().fit`" if name == "100" else "`MLPClassifier((50, 50)).fit`"
         return f"scikit-learn, {usual}, 784-{name}-10"
     layers = "-".join(map(str, (784, *load_recipe(name).hidden, 10)))
-    return f"{'**' + name + '**' if kind == 'recipe' else 'PyTorch, as ' + name}, {layers}"
+    titles = {
+        "recipe": f"**{name}**, {layers}",
+        "warm": f"{name}, from a model that knew 50,000 of the rows",
+        "torch": f"PyTorch, as {name}, {layers}",
+    }
+    return titles[kind]
 
 
 def _memory_lines(results: Sequence[Measurement]) -> str:
