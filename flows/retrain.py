@@ -236,13 +236,18 @@ def _challenge(
         calibrated = calibrate_network(
             trained.draft,
             trained.sha256,
+            next(iter(split.train.values())),
             split.validation,
             split.calibration,
             settings.max_error,
             settings.certainty,
+            settings.odd,
+            plan.seed,
             home.checkpoints / f"{run.id}.calibrated.joblib",
         )
-    threshold = settings.threshold or calibrated.certificate.threshold
+    threshold = settings.threshold
+    if threshold is None:
+        threshold = calibrated.certificate.threshold
     with clock.stage("evaluate"):
         evaluated = evaluate_challenger(
             calibrated.draft,
@@ -291,6 +296,7 @@ def _facts(
         metrics=evaluated.metrics,
         threshold=threshold,
         certificate=calibrated.certificate,
+        oddness_limit=calibrated.oddness_limit,
         curve=calibrated.curve,
         verdict=CardVerdict.model_validate(evaluated.verdict.model_dump()),
     )

@@ -1,23 +1,30 @@
 """Calibrate a trained network, and trace which error can be certified at which read rate."""
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
+from sklearn.neural_network import MLPClassifier
 
 from digitline.errors import SettingsError
 from digitline.judging.certificate import Certificate, Curve, attainable, certify, trace
 from digitline.learning.calibration import calibrate, temperature
-from digitline.models.bundle import predict
+from digitline.learning.guard import fit_guard
 from digitline.models.draft import read_draft, write_draft
+from digitline.models.reading import activations, attach_guard, read
+from digitline.pixels.junk import draw_junk
 from digitline.rows import labels, pixels, read_batches, read_labelled
 from tasks import stage
 
 # One number is fitted: more rows would cost memory and change nothing.
 _MOST_ROWS = 50_000
+# Digits the guard learns from, and as many pictures of junk.
+_MOST_FAMILIAR = 16_000
+_GUARD = 0x6A
 _log = logging.getLogger("digitline")
 
 
@@ -30,41 +37,82 @@ class Calibrated(BaseModel):
     sha256: str
     curve: Curve
     certificate: Certificate
+    oddness_limit: float
 
 
 @stage("calibrate")
 def calibrate_network(
     trained: Path,
     sha256: str,
+    train: Path,
     validation: Path,
     calibration: Path,
     max_error: float,
     certainty: float,
+    odd: float,
+    seed: int,
     draft: Path,
 ) -> Calibrated:
-    """Fit the temperature on validation rows and certify on calibration rows; write to `draft`.
+    """Fit temperature and guard, and certify on calibration rows; write the whole to `draft`.
 
-    Where `max_error` cannot be certified, the certificate is for the smallest error that can.
+    The share `odd` of the validation rows may be taken for something else than a digit. Where
+    `max_error` cannot be certified, the certificate is for the smallest error that can.
     """
     network = read_draft(trained, sha256)
     calibrated = calibrate(network, *read_labelled(validation, _MOST_ROWS))
-    curve = trace(*_answer(calibrated, validation), *_answer(calibrated, calibration))
+    attach_guard(calibrated, _fit_guard(network, train, seed))
+    drafted = _answer(calibrated, validation)
+    limit = float(np.quantile(drafted.oddness, 1 - odd))
+    curve = _trace(drafted, _answer(calibrated, calibration), limit)
     certificate = _certify(curve, max_error, certainty)
     _log.info("  calibrate  temperature %.2f", temperature(calibrated))
     _log.info("  certify    %s", certificate.sentence)
     return Calibrated(
-        draft=draft, sha256=write_draft(draft, calibrated), curve=curve, certificate=certificate
+        draft=draft,
+        sha256=write_draft(draft, calibrated),
+        curve=curve,
+        certificate=certificate,
+        oddness_limit=limit,
     )
 
 
-def _answer(estimator: Any, rows: Path) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:  # noqa: ANN401 - scikit-learn has no types
-    """Give the confidence of the answer to each row, (n,), and whether it is right."""
-    confidence, right = [], []
+@dataclass(frozen=True)
+class _Answers:
+    """Answers to n rows: how sure, whether right, and how odd, each (n,)."""
+
+    confidence: NDArray[np.float32]
+    right: NDArray[np.bool_]
+    oddness: NDArray[np.float32]
+
+    def accepted_at_most(self, limit: float) -> NDArray[np.float32]:
+        """Give the confidences, below 0 where a row is too odd to be accepted at all."""
+        return np.where(self.oddness > limit, np.float32(-1), self.confidence)
+
+
+def _fit_guard(network: MLPClassifier, train: Path, seed: int) -> MLPClassifier:
+    digits, _ = read_labelled(train, _MOST_FAMILIAR)
+    rng = np.random.default_rng([seed, _GUARD])
+    junk = draw_junk(len(digits), digits, rng)
+    return fit_guard(activations(network, digits), activations(network, junk), seed)
+
+
+def _answer(estimator: Any, rows: Path) -> _Answers:  # noqa: ANN401 - scikit-learn has no types
+    confidence, right, oddness = [], [], []
     for batch in read_batches(rows, ["label", "px"]):
-        probabilities = predict(estimator, pixels(batch))
-        confidence.append(probabilities.max(axis=1))
-        right.append(probabilities.argmax(axis=1) == labels(batch))
-    return np.concatenate(confidence), np.concatenate(right)
+        reading = read(estimator, pixels(batch))
+        confidence.append(reading.probabilities.max(axis=1))
+        right.append(reading.probabilities.argmax(axis=1) == labels(batch))
+        oddness.append(reading.oddness)
+    return _Answers(np.concatenate(confidence), np.concatenate(right), np.concatenate(oddness))
+
+
+def _trace(drafted: _Answers, answers: _Answers, limit: float) -> Curve:
+    return trace(
+        drafted.accepted_at_most(limit),
+        drafted.right,
+        answers.accepted_at_most(limit),
+        answers.right,
+    )
 
 
 def _certify(curve: Curve, max_error: float, certainty: float) -> Certificate:

@@ -5,7 +5,7 @@ signature covers both.
 """
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version as library_version
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from digitline.models.card import (
     to_json,
 )
 from digitline.models.files import read_files
+from digitline.models.reading import BATCH, Reading, read
 from digitline.models.signing import Purpose, Signature, Signer, Verifier
 from digitline.models.unpickling import unpickle
 from digitline.pixels.normalise import NORMALISER
@@ -37,8 +38,6 @@ MODEL_NAME = "model.joblib"
 CARD_NAME = "card.json"
 SIGNATURE_NAME = "signature.json"
 
-# Rows scored at once: enough to keep the matrix products busy, small enough for the cache.
-BATCH = 4096
 # Other processors and libraries sum float32 in another order: probabilities then differ by some
 # 1e-6, by 1e-5 at worst in a very confident network. A changed weight shows far above this.
 TOLERANCE = 1e-4
@@ -57,6 +56,12 @@ class Model:
     def version(self) -> str:
         """The version it is registered as."""
         return self.card.version
+
+    def read(self, px: NDArray[np.uint8]) -> Reading:
+        """Read normalised pixels, (n, 784) uint8; what is too odd to be a digit is marked so."""
+        reading = read(self.estimator, px)
+        limit = self.card.oddness_limit
+        return reading if limit is None else replace(reading, odd=reading.oddness > limit)
 
     def probabilities(self, px: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Give each of ten digits its probability: (n, 784) uint8 to (n, 10) float32."""

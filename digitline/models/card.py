@@ -128,6 +128,9 @@ class Facts(Record):
     metrics: Metrics
     threshold: Share = Field(description="confidence from which an answer is accepted")
     certificate: Certificate | None = None
+    oddness_limit: float | None = Field(
+        None, description="oddness above which a picture is not taken for a digit"
+    )
     curve: Annotated[Curve | None, BeforeValidator(_none_if_empty)] = None
     verdict: Verdict
 

@@ -4,20 +4,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
-from digitline.models.bundle import BATCH, Model
+from digitline.models.bundle import Model
+from digitline.models.reading import BATCH
 from digitline.pixels.decode import Limits
 from digitline.rows import ERRORS, PREDICTIONS, read_slice, writing
 from digitline.scoring.answers import answer
-from digitline.scoring.reader import Care, Mark, read_digits_of
+from digitline.scoring.past import Past
+from digitline.scoring.reader import Care, Digits, Mark, read_digits_of
 from digitline.scoring.results import ScoredShard, describe_shard, shard_files
 from digitline.sources.listing import LISTING
 
 
 @dataclass(frozen=True)
 class Task:
-    """The images `start` to `stop` of a listing, scored into the shard `number` in `out`."""
+    """The images `start` to `stop` of a listing, scored into the shard `number` in `out`.
+
+    What the `past` has answered is taken from there.
+    """
 
     listing: Path
     start: int
@@ -25,6 +31,7 @@ class Task:
     number: int
     out: Path
     care: Care = field(default_factory=Care)
+    past: Past | None = None
 
     def with_care(self, care: Care) -> "Task":
         """Give the same task, with what is known of images that do harm."""
@@ -53,15 +60,16 @@ class Scorer:
         with writing(predictions, PREDICTIONS) as answered, writing(errors, ERRORS) as failed:
             place = task.start
             for batch in _read_evenly(task):
-                scored = self.score_batch(batch, place, task.care, mark)
+                scored = self.score_batch(batch, place, task, mark)
                 answered.write(scored.predictions)
                 failed.write(scored.errors)
                 place += batch.num_rows
         return describe_shard(predictions, errors)
 
-    def score_batch(self, batch: pa.RecordBatch, first: int, care: Care, mark: Mark) -> Scored:
+    def score_batch(self, batch: pa.RecordBatch, first: int, task: Task, mark: Mark) -> Scored:
         """Score rows of a listing, of which the first has the place `first`."""
-        read = read_digits_of(batch, first, self.limits, care=care, mark=mark)
+        known = None if task.past is None else task.past.knows
+        read = read_digits_of(batch, first, self.limits, care=task.care, mark=mark, known=known)
         mark(-1, -1)
         names = batch.column("name")
         predictions = answer(
@@ -72,6 +80,8 @@ class Scorer:
             threshold=self.threshold,
             model=self.model.version,
         )
+        if task.past is not None and read.known:
+            predictions = _join(predictions, read, task.past, names, first)
         failures = read.failures
         columns = [
             names.take(pa.array([failure.place - first for failure in failures], pa.int64())),
@@ -79,6 +89,18 @@ class Scorer:
             pa.array([failure.message for failure in failures], pa.string()),
         ]
         return Scored(predictions, pa.record_batch(columns, schema=ERRORS))
+
+
+def _join(
+    predictions: pa.RecordBatch, read: Digits, past: Past, names: pa.Array, first: int
+) -> pa.RecordBatch:
+    """Put earlier answers, under the names of today, among the new ones."""
+    places = np.array([place for place, _ in read.known], np.int64)
+    earlier = past.answers([digest for _, digest in read.known])
+    earlier = earlier.set_column(0, PREDICTIONS.field("path"), names.take(pa.array(places - first)))
+    both = pa.concat_tables([pa.Table.from_batches([predictions]), earlier.cast(PREDICTIONS)])
+    order = np.argsort(np.concatenate([read.places, places]))
+    return both.take(pa.array(order)).combine_chunks().to_batches()[0]
 
 
 def _read_evenly(task: Task) -> Iterator[pa.RecordBatch]:

@@ -1,0 +1,81 @@
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.neural_network import MLPClassifier
+
+from digitline.learning.calibration import calibrate
+from digitline.learning.guard import fit_guard
+from digitline.models.bundle import predict
+from digitline.models.pickling import to_bytes
+from digitline.models.reading import BATCH, activations, attach_guard, read
+from digitline.models.unpickling import unpickle
+from digitline.pixels.junk import draw_junk
+
+Digits = NDArray[np.uint8]
+
+
+@pytest.fixture(scope="module")
+def digits(mnist: tuple[list[bytes], NDArray[np.int64]]) -> Digits:
+    pictures = [np.asarray(Image.open(io.BytesIO(png))) for png in mnist[0][:2500]]
+    return np.stack(pictures).reshape(-1, 784)
+
+
+@pytest.fixture(scope="module")
+def guarded(digits: Digits, mnist: tuple[list[bytes], NDArray[np.int64]]) -> CalibratedClassifierCV:
+    ink = np.divide(digits, np.float32(255), dtype=np.float32)
+    truth = mnist[1][:2500]
+    network = MLPClassifier((60, 30), early_stopping=True, random_state=0)
+    network.fit(ink[:2000], truth[:2000])
+    calibrated = calibrate(network, digits[2000:], truth[2000:].astype(np.int8))
+    junk = draw_junk(2000, digits, np.random.default_rng(0))
+    guard = fit_guard(activations(network, digits[:2000]), activations(network, junk), seed=0)
+    attach_guard(calibrated, guard)
+    return calibrated
+
+
+def test_one_pass_gives_what_scikit_learn_gives(
+    guarded: CalibratedClassifierCV, digits: Digits
+) -> None:
+    many = np.tile(digits, (2, 1))[: BATCH + 100]
+    reading = read(guarded, many)
+    assert reading.probabilities.dtype == reading.oddness.dtype == np.float32
+    assert np.allclose(reading.probabilities, predict(guarded, many), atol=1e-6)
+    network = guarded.estimator.estimator
+    chances = guarded.guard_.predict_proba(activations(network, many))[:, 1]
+    assert np.allclose(1 / (1 + np.exp(-reading.oddness)), chances, atol=1e-5)
+
+
+def test_junk_it_never_saw_is_odder_than_digits(
+    guarded: CalibratedClassifierCV, digits: Digits
+) -> None:
+    limit = np.quantile(read(guarded, digits[2000:]).oddness, 0.95)
+    junk = draw_junk(500, digits, np.random.default_rng(1))
+    assert np.mean(read(guarded, junk).oddness > limit) > 0.5
+
+
+def test_guard_travels_with_the_model(
+    guarded: CalibratedClassifierCV, digits: Digits, tmp_path: Path
+) -> None:
+    again = unpickle(to_bytes(guarded), tmp_path)
+    before, after = read(guarded, digits[:50]), read(again, digits[:50])
+    assert (before.oddness == after.oddness).all()
+    assert (before.probabilities == after.probabilities).all()
+
+
+def test_model_without_a_guard_finds_nothing_odd(
+    guarded: CalibratedClassifierCV, digits: Digits
+) -> None:
+    network = guarded.estimator.estimator
+    reading = read(network, digits[:20])
+    assert not reading.odd.any()
+    assert not reading.oddness.any()
+    assert (reading.probabilities == predict(network, digits[:20])).all()
+
+
+def test_nothing_to_read_gives_nothing(guarded: CalibratedClassifierCV) -> None:
+    assert read(guarded, np.empty((0, 784), np.uint8)).probabilities.shape == (0, 10)
