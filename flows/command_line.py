@@ -9,7 +9,7 @@ import sys
 import traceback
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -29,6 +29,7 @@ app = App(
     name="digitline",
     help="Retrain, judge and run a reader of handwritten digits, in bulk.",
     version=__version__,
+    suppress_keyboard_interrupt=False,  # `exit_code` says how to go on
 )
 models = App(name="models", help="See the registered models, promote one, go back to another.")
 app.command(models)
@@ -132,6 +133,11 @@ def score(
     workers: int | None = None,
     include: tuple[str, ...] = (),
     exclude: tuple[str, ...] = (),
+    error_threshold: str | None = None,
+    kind: Annotated[Literal["parquet", "csv", "jsonl"], Parameter(name="--format")] = "parquet",
+    join: Switch = False,
+    job: str | None = None,
+    since: Literal["last", "never"] = "last",
 ) -> None:
     """Score a folder of images, an archive, Parquet or a CSV manifest with the champion.
 
@@ -152,6 +158,16 @@ def score(
         Pattern of the names to score, such as `*.png` or `monday/*`; may be given again.
     exclude
         Pattern of the names to leave out; may be given again.
+    error_threshold
+        Images that may fail, such as 25 or 2%, before the command ends with an error; -1 for any.
+    kind
+        Format to write beside Parquet.
+    join
+        Write the columns of a CSV manifest with what became of each of its images.
+    job
+        Name under which later runs score only what is new or changed.
+    since
+        For a named job: score what has changed since the last run, or everything.
     """
     settings = _start_prefect(threshold=threshold, max_error=max_error)
     from flows.score import score as score_flow
@@ -164,8 +180,14 @@ def score(
         workers=workers,
         include=include,
         exclude=exclude,
+        error_threshold=error_threshold,
+        kind=kind,
+        join=join,
+        job=job,
+        since=since,
     )
-    _tell(images=done.counts, predictions=done.results, report=done.report)
+    changes = {"changes": done.changes} if done.changes else {}
+    _tell(images=done.counts, **changes, predictions=done.results, report=done.report)
 
 
 @models.command(name="list")
