@@ -3,9 +3,10 @@
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from prefect import flow
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
@@ -22,29 +23,100 @@ from digitline.progress import showing
 from digitline.provenance import digest_of, library_versions
 from digitline.report import data as report_data
 from digitline.runs import Run, claim, open_run
-from digitline.scoring.bulk import Bulk, with_workers
 from digitline.scoring.crew import Crew
-from digitline.scoring.results import Counts, ScoredShard, sweep
+from digitline.scoring.export import Format
+from digitline.scoring.job import LastRun, check_name, read_last, write_last
+from digitline.scoring.past import Past, compare, write_index
+from digitline.scoring.reasons import Tolerance
+from digitline.scoring.results import Counts, ScoredShard, shard_files, sweep
 from digitline.scoring.shard import Task
 from digitline.scoring.worker import Duty
 from digitline.settings import Settings, load_settings
 from digitline.sources.listing import Selection
-from tasks.collect import collect_results, count_results
+from tasks.collect import collect_results, count_results, export_results
 from tasks.render import render_score
 from tasks.score import score_shard
 from tasks.snapshot import Snapshot, snapshot_source
+
+Since: TypeAlias = Literal["last", "never"]
 
 _log = logging.getLogger("digitline")
 
 
 class Scored(BaseModel):
-    """What a scoring came to: the counts, and where the results and the report lie."""
+    """What a scoring came to: the counts, and where the results and the report lie.
+
+    `changes` tells, for a named job, how the images differ from those of the run before.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     counts: Counts
     results: Path
     report: Path
+    changes: str = ""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be scored, and how the results are wanted."""
+
+    source: str
+    out: Path | None = None
+    selection: Selection = field(default_factory=Selection)
+    kind: Format = "parquet"
+    joined: bool = False
+    job: str | None = None
+    since: Since = "last"
+
+    @property
+    def path(self) -> Path:
+        """Give the source as an absolute path."""
+        return Path(self.source).expanduser().absolute()
+
+    def facts(self) -> dict[str, JsonValue]:
+        """Say it in plain values, the same wherever the command was given."""
+        return {
+            "source": str(self.path),
+            "out": None if self.out is None else str(self.out.expanduser().absolute()),
+            "include": list(self.selection.include),
+            "exclude": list(self.selection.exclude),
+            "format": self.kind,
+            "joined": self.joined,
+            "job": self.job,
+            "since": self.since,
+        }
+
+
+@dataclass(frozen=True)
+class Reader:
+    """The model that scores, from which confidence on, and with which settings."""
+
+    registry: Registry
+    card: Card
+    accept_from: float
+    settings: Settings
+
+    @property
+    def duty(self) -> Duty:
+        """Say what a worker needs to know."""
+        return Duty(
+            registry=self.registry,
+            version=self.card.version,
+            threshold=self.accept_from,
+            limits=self.settings.decoding,
+            memory=self.settings.bulk.worker_memory,
+        )
+
+    @property
+    def basis(self) -> dict[str, JsonValue]:
+        """Give all that an answer rests on, beside the image."""
+        return {
+            "model": self.card.version,
+            "normaliser": NORMALISER,
+            "threshold": self.accept_from,
+            "decoding": self.settings.model_dump(mode="json")["decoding"],
+        }
 
 
 @flow(persist_result=False)
@@ -56,13 +128,18 @@ def score(
     max_error: float | None = None,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
+    error_threshold: str | None = None,
+    kind: Format = "parquet",
+    join: bool = False,  # noqa: FBT001, FBT002 - Prefect calls a flow by names
+    job: str | None = None,
+    since: Since = "last",
 ) -> Scored:
     """Score images with the champion: each ends as accept, review or error.
 
     Parameters
     ----------
     source
-        Folder of images, Parquet of raw or normalised rows, or CSV manifest.
+        Folder of images, zip or tar archive, Parquet of raw or normalised rows, or CSV manifest.
     out
         Directory for the results; the run's own where none is given.
     threshold
@@ -73,41 +150,100 @@ def score(
         Share of accepted answers that may be wrong; the setting where none is given.
     include, exclude
         Patterns of the names to score, and of those to leave out.
+    error_threshold
+        Images that may fail (`25`, `2%`, `-1` for any) before the run ends with an error.
+    kind
+        Format of the results beside Parquet: csv or jsonl.
+    join
+        Write the columns of a CSV manifest with what became of each of its images.
+    job
+        Name under which later runs score only what is new or changed.
+    since
+        Score what has changed since the `last` run of the job, or all of it with `never`.
     """
-    settings = load_settings(threshold=threshold, max_error=max_error)
-    home = settings.places
-    home.prepare()
-    registry = Registry(home.models, home.keys)
-    version = registry.champion()
-    card = registry.card(version)
-    accept_from = _threshold(card, settings)
-    bulk = settings.bulk if workers is None else with_workers(settings.bulk, workers)
+    bulk = {"workers": workers, "error_threshold": error_threshold}
+    given = {name: value for name, value in bulk.items() if value is not None}
+    settings = load_settings(threshold=threshold, max_error=max_error, bulk=given)
+    tolerance = Tolerance.parse(settings.bulk.error_threshold)
+    order = Order(source, out, Selection(tuple(include), tuple(exclude)), kind, join, job, since)
+    settings.places.prepare()
+    reader = _open_reader(settings)
+    with locked(_lock(order, reader), f"score {job or source}"):
+        scored = _score(order, reader)
+    _publish(scored)
+    tolerance.check(scored.counts, scored.results)
+    return scored
+
+
+def _open_reader(settings: Settings) -> Reader:
+    registry = Registry(settings.places.models, settings.places.keys)
+    card = registry.card(registry.champion())
+    return Reader(registry, card, _threshold(card, settings), settings)
+
+
+def _lock(order: Order, reader: Reader) -> Path:
+    """Name the lock: a job runs once at a time, and so does the same order without a name."""
+    if order.job is None:
+        return reader.settings.places.lock(f"score-{_key(order, reader, None)[:16]}")
+    check_name(order.job)
+    return reader.settings.places.lock(f"job-{order.job}")
+
+
+def _score(order: Order, reader: Reader) -> Scored:
     began = time.perf_counter()
-    selection = Selection(tuple(include), tuple(exclude))
-    key = _key(source, out, version, settings, selection)
-    with locked(home.lock(f"score-{key[:16]}"), f"score {source}"):
-        run = open_run(home, "score", key, _now())
-        results = _open_results(run, out, key)
-        _log.info("%s%s", run.id, ", taken up again" if run.resumed else "")
-        snapshot = snapshot_source(source, selection, run.directory / "listing.parquet")
-        duty = Duty(registry, version, accept_from, settings.decoding, bulk.worker_memory)
-        shards = _score_all(snapshot, duty, bulk, results)
-        counts = count_results(shards, snapshot.images)
-        report = render_score(
-            run=report_data.Run(id=run.id, when=run.started, seconds=time.perf_counter() - began),
-            model=report_data.Version(version=version, error=card.metrics.error),
-            source=source,
-            threshold=accept_from,
-            lineage=report_data.Lineage(normaliser=NORMALISER, libraries=library_versions()),
-            results=results,
-            listing=snapshot.listing,
-            limits=settings.decoding,
-            reports=home.reports,
-        )
-        collect_results(shards, counts, _facts(run, source, version, settings), results)
-        _finish(run, results)
-    _publish(run, counts, report)
-    return Scored(counts=counts, results=results, report=report)
+    home = reader.settings.places
+    last = None if order.job is None else read_last(home.data / "jobs", order.job)
+    key = _key(order, reader, last)
+    run = open_run(home, "score", key, _now())
+    results = _open_results(run, order.out, key)
+    _log.info("%s%s", run.id, ", taken up again" if run.resumed else "")
+    listing = run.directory / "listing.parquet"
+    snapshot = snapshot_source(order.source, order.selection, listing)
+    past = _open_past(order, reader, last, run)
+    shards = _score_all(snapshot, reader, past, results)
+    counts = count_results(shards, snapshot.images)
+    changes = "" if order.job is None else _tell_changes(last, len(shards), results)
+    joined = order.path if order.joined else None
+    exported = export_results(len(shards), listing, joined, order.kind, results)
+    report = render_score(
+        run=report_data.Run(id=run.id, when=run.started, seconds=time.perf_counter() - began),
+        model=report_data.Version(version=reader.card.version, error=reader.card.metrics.error),
+        source=order.source,
+        threshold=reader.accept_from,
+        lineage=report_data.Lineage(normaliser=NORMALISER, libraries=library_versions()),
+        results=results,
+        listing=snapshot.listing,
+        limits=reader.settings.decoding,
+        reports=home.reports,
+    )
+    collect_results(shards, exported, counts, _facts(run, order, reader), results)
+    _finish(run, results)
+    if order.job is not None:
+        basis = digest_of(reader.basis)
+        write_last(home.data / "jobs", order.job, LastRun(run=run.id, results=results, basis=basis))
+    return Scored(counts=counts, results=results, report=report, changes=changes)
+
+
+def _open_past(order: Order, reader: Reader, last: LastRun | None, run: Run) -> Past | None:
+    """Open the answers of the job's last run, where they are what would be answered today."""
+    if last is None or order.since == "never":
+        return None
+    manifest = last.manifest()
+    if manifest is None:
+        _log.info("  since      the results of %s are gone: all images are scored", last.run)
+    elif last.basis != digest_of(reader.basis):
+        _log.info("  since      model or settings differ from %s: all images are scored", last.run)
+    else:
+        return write_index(run.directory / "past.npy", last.results, manifest)
+    return None
+
+
+def _tell_changes(last: LastRun | None, shards: int, results: Path) -> str:
+    manifest = None if last is None else last.manifest()
+    before = None if last is None or manifest is None else (last.results, manifest)
+    changes = compare(before, [shard_files(results, number) for number in range(shards)])
+    _log.info("  changes    %s", changes)
+    return str(changes)
 
 
 def _threshold(card: Card, settings: Settings) -> float:
@@ -133,51 +269,44 @@ def _open_results(run: Run, out: Path | None, key: str) -> Path:
     return results
 
 
-def _key(
-    source: str, out: Path | None, version: str, settings: Settings, selection: Selection
-) -> str:
+def _key(order: Order, reader: Reader, last: LastRun | None) -> str:
+    """Identify the work: an unfinished run with the same key is taken up again."""
     return digest_of(
         {
-            "source": str(Path(source).expanduser().absolute()),
-            "out": None if out is None else str(out.expanduser().absolute()),
-            "model": version,
-            "normaliser": NORMALISER,
-            "settings": _scoring_settings(settings),
-            "selection": asdict(selection),
+            "order": order.facts(),
+            "basis": reader.basis,
+            "shard_rows": reader.settings.bulk.shard_rows,
+            "last": None if last is None else last.run,
         }
     )
 
 
-def _scoring_settings(settings: Settings) -> dict[str, JsonValue]:
-    wanted = dict.fromkeys(("threshold", "max_error", "certainty", "decoding"), True)
-    return settings.model_dump(mode="json", include={**wanted, "bulk": {"shard_rows"}})
-
-
-def _score_all(snapshot: Snapshot, duty: Duty, bulk: Bulk, out: Path) -> list[ScoredShard]:
+def _score_all(
+    snapshot: Snapshot, reader: Reader, past: Past | None, out: Path
+) -> list[ScoredShard]:
     """Score shard by shard, as many at a time as there are processes."""
+    bulk = reader.settings.bulk
     size = bulk.size_shards(snapshot.images)
     tasks = [
-        Task(snapshot.listing, start, min(start + size, snapshot.images), number, out)
+        Task(snapshot.listing, start, min(start + size, snapshot.images), number, out, past=past)
         for number, start in enumerate(range(0, snapshot.images, size))
     ]
     processes = min(bulk.processes, len(tasks))
     with (
         showing("score", snapshot.images) as advance,
-        Crew(duty, processes, bulk.patience, advance) as crew,
+        Crew(reader.duty, processes, bulk.patience, advance) as crew,
         ThreadPoolTaskRunner[ScoredShard](max_workers=processes) as runner,
     ):
         futures = [runner.submit(score_shard, {"task": task, "crew": crew}) for task in tasks]
         return [future.result() for future in futures]
 
 
-def _facts(run: Run, source: str, version: str, settings: Settings) -> dict[str, JsonValue]:
-    return {
-        "run": run.id,
-        "source": source,
-        "model": version,
-        "normaliser": NORMALISER,
-        "settings": _scoring_settings(settings),
-    }
+def _facts(run: Run, order: Order, reader: Reader) -> dict[str, JsonValue]:
+    settings = reader.settings.model_dump(
+        mode="json",
+        include={"threshold": True, "max_error": True, "certainty": True, "bulk": {"shard_rows"}},
+    )
+    return {"run": run.id, **order.facts(), **reader.basis, "settings": settings}
 
 
 def _finish(run: Run, results: Path) -> None:
@@ -187,10 +316,10 @@ def _finish(run: Run, results: Path) -> None:
         write_manifest(run.directory, Manifest(kind="score run", shards=(), facts=facts))
 
 
-def _publish(run: Run, counts: Counts, page: Path) -> None:
+def _publish(scored: Scored) -> None:
     """Show the counts and the way to the report in Prefect's UI."""
-    create_markdown_artifact(key="counts", markdown=f"**{run.id}** {counts}")
-    create_link_artifact(key="report", link=page.as_uri(), link_text=f"Report of {run.id}")
+    create_markdown_artifact(key="counts", markdown=f"{scored.counts} {scored.changes}")
+    create_link_artifact(key="report", link=scored.report.as_uri(), link_text="Report")
 
 
 def _now() -> str:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from digitline.commit import Manifest, write_manifest
-from digitline.scoring.results import Counts, ScoredShard
+from digitline.commit import Manifest, Shard, write_manifest
+from digitline.scoring.export import Format, export, join
+from digitline.scoring.results import Counts, ScoredShard, shard_files
 from tasks import stage
 
 _log = logging.getLogger("digitline")
@@ -21,16 +22,33 @@ def count_results(shards: Sequence[ScoredShard], images: int) -> Counts:
     return counts
 
 
+@stage("export")
+def export_results(
+    shards: int, listing: Path, source: Path | None, kind: Format, out: Path
+) -> tuple[Shard, ...]:
+    """Write the results in another format, and with the columns of the CSV `source` if given."""
+    files = [shard_files(out, number) for number in range(shards)]
+    written = export(files, out, kind)
+    if source is not None:
+        written.append(join(listing, files, source, out, kind))
+    return tuple(written)
+
+
 @stage("collect")
 def collect_results(
-    shards: Sequence[ScoredShard], counts: Counts, facts: dict[str, JsonValue], out: Path
+    shards: Sequence[ScoredShard],
+    exported: Sequence[Shard],
+    counts: Counts,
+    facts: dict[str, JsonValue],
+    out: Path,
 ) -> None:
-    """Commit the shards in `out` under one manifest, the last file of a run."""
+    """Commit the files in `out` under one manifest, the last file of a run."""
     manifest = Manifest(
         kind="predictions",
         shards=(
             *(shard.predictions for shard in shards),
             *(shard.errors for shard in shards),
+            *exported,
         ),
         facts={**facts, "counts": counts.model_dump()},
     )

@@ -5,8 +5,6 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from digitline.errors import SettingsError
-
 # A shard is a whole number of steps: no step then depends on where a shard begins.
 STEP: Final = 512
 # Prefect keeps up with some hundred tasks a flow; some dozens keep all processes busy.
@@ -30,6 +28,10 @@ class Bulk(BaseModel):
         60.0, gt=0, description="seconds on one image after which its process is ended"
     )
 
+    error_threshold: str = Field(
+        "-1", description="images that may fail: a number, a percentage such as 2%, -1 for any"
+    )
+
     @property
     def processes(self) -> int:
         """Give the number of processes."""
@@ -39,13 +41,6 @@ class Bulk(BaseModel):
         """Choose how many images go into a shard, by nothing but the length of the listing."""
         usual = max(1, min(self.shard_rows, _round_up(-(-images // _USUAL_SHARDS))))
         return usual if images <= usual * _MOST_SHARDS else _round_up(-(-images // _MOST_SHARDS))
-
-
-def with_workers(bulk: Bulk, workers: int) -> Bulk:
-    """Give the same with another number of processes; `SettingsError` where it makes no sense."""
-    if workers < 0:
-        raise SettingsError(f"{workers} workers", todo="0 is one a core")
-    return bulk.model_copy(update={"workers": workers})
 
 
 def _round_up(rows: int) -> int:

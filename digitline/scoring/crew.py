@@ -16,7 +16,7 @@ from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Final, Self
 
-from digitline.errors import DigitlineError
+from digitline.errors import StorageError
 from digitline.progress import Advance
 from digitline.scoring.reader import Care
 from digitline.scoring.results import ScoredShard
@@ -30,7 +30,7 @@ _IDLE_DEATHS: Final = 3
 _NOTHING: Final = (-1, -1)
 
 
-class WorkerError(DigitlineError):
+class WorkerError(StorageError):
     """The processes that read images end again and again, and no image is to blame."""
 
 

@@ -8,12 +8,12 @@ from typing import Self
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
-from digitline.commit import Shard, describe
+from digitline.commit import Manifest, Shard, describe
 from digitline.errors import DataError
 from digitline.rows import read_batches
 from digitline.scoring.answers import ACCEPT
 
-_DRAFT = re.compile(r"\.(predictions|errors)-\d{5,}\.parquet\.[0-9a-f]{12}")
+_DRAFT = re.compile(r"\.(predictions|errors|joined)(-\d{5,})?\.(parquet|csv|jsonl)\.[0-9a-f]{12}")
 
 
 class ScoredShard(BaseModel):
@@ -65,6 +65,12 @@ class Counts(BaseModel):
 def shard_files(out: Path, number: int) -> tuple[Path, Path]:
     """Name the files of a shard: predictions and errors."""
     return out / f"predictions-{number:05d}.parquet", out / f"errors-{number:05d}.parquet"
+
+
+def list_shards(out: Path, manifest: Manifest) -> list[tuple[Path, Path]]:
+    """Give the two files of every shard that a manifest lists."""
+    count = sum(shard.name.startswith("predictions-") for shard in manifest.shards)
+    return [shard_files(out, number) for number in range(count)]
 
 
 def find_shard(out: Path, number: int, images: int) -> ScoredShard | None:

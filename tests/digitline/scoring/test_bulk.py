@@ -1,9 +1,7 @@
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digitline.errors import SettingsError
-from digitline.scoring.bulk import Bulk, with_workers
+from digitline.scoring.bulk import Bulk
 
 
 @given(images=st.integers(1, 10**10), shard_rows=st.integers(1, 10**6))
@@ -15,6 +13,4 @@ def test_shards_are_few_whatever_there_is_to_score(images: int, shard_rows: int)
 
 def test_workers_say_nothing_about_the_shards() -> None:
     assert Bulk(workers=1).size_shards(100_000) == Bulk(workers=9).size_shards(100_000) == 3584
-    assert with_workers(Bulk(), 3).processes == 3
-    with pytest.raises(SettingsError):
-        with_workers(Bulk(), -1)
+    assert Bulk(workers=3).processes == 3

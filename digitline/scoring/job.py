@@ -1,0 +1,60 @@
+"""Named jobs: a job remembers where the answers of its last run lie."""
+
+import logging
+import re
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from digitline.commit import Manifest, read_manifest, write_bytes
+from digitline.errors import DataError, SettingsError
+
+_log = logging.getLogger("digitline")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+class LastRun(BaseModel):
+    """The last run of a job that ended: where its results lie, and what its answers rest on.
+
+    `basis` is a digest over the model, the normaliser and the settings that shape an answer.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    run: str
+    results: Path
+    basis: str
+
+    def manifest(self) -> Manifest | None:
+        """Read the manifest of its results, `None` where they are gone."""
+        return read_manifest(self.results)
+
+
+def check_name(name: str) -> None:
+    """Raise `SettingsError` unless a job may be called so."""
+    if _NAME.fullmatch(name) is None:
+        raise SettingsError(
+            f"a job cannot be called `{name}`", todo="Use letters, digits, dots and dashes"
+        )
+
+
+def read_last(jobs: Path, name: str) -> LastRun | None:
+    """Read what a job remembers, `None` where it has not run; `DataError` where it is damaged."""
+    path = _file(jobs, name)
+    try:
+        return LastRun.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:
+        raise DataError(
+            "what the job remembers cannot be understood", where=path, todo="Remove the file"
+        ) from error
+
+
+def write_last(jobs: Path, name: str, last: LastRun) -> None:
+    """Let a job remember a run."""
+    write_bytes(_file(jobs, name), last.model_dump_json().encode())
+
+
+def _file(jobs: Path, name: str) -> Path:
+    return jobs / f"{name}.json"
