@@ -23,16 +23,17 @@ if TYPE_CHECKING:
 
 UNEXPECTED_ERROR = 1
 USAGE_ERROR = 2
+UNREADABLE = 14
 INTERRUPTED = 130
 
 app = App(
     name="digitline",
     help="Retrain, judge and run a reader of handwritten digits, in bulk.",
     version=__version__,
-    suppress_keyboard_interrupt=False,  # `exit_code` says how to go on
 )
 models = App(name="models", help="See the registered models, promote one, go back to another.")
 app.command(models)
+app.suppress_keyboard_interrupt = app.meta.suppress_keyboard_interrupt = False  # see `exit_code`
 
 Switch = Annotated[bool, Parameter(negative=())]
 
@@ -98,7 +99,11 @@ def ingest(source: str, /, *, to: str) -> None:
 
 @app.command
 def retrain(
-    *sources: str, recipe: str | None = None, seed: int | None = None, force: Switch = False
+    *sources: str,
+    recipe: str | None = None,
+    seed: int | None = None,
+    force: Switch = False,
+    promote: Literal["auto", "never", "force", "ask"] = "auto",
 ) -> None:
     """Retrain on labelled data, judge the result and promote it where the gate lets it.
 
@@ -112,11 +117,15 @@ def retrain(
         Seed of everything random in the training.
     force
         Train even where data, recipe, seed and code are the champion's.
+    promote
+        Whether it becomes champion: auto as the gate says, never, force, or ask a person.
     """
     _start_prefect(recipe=recipe, seed=seed)
     from flows.retrain import retrain as retrain_flow
 
-    done = retrain_flow(sources or ("mnist",), recipe=recipe, seed=seed, force=force)
+    done = retrain_flow(
+        sources or ("mnist",), recipe=recipe, seed=seed, force=force, promote=promote
+    )
     _tell(
         verdict=f"{done.verdict}: {done.version}, {done.error:.2%} test error", report=done.report
     )
@@ -188,6 +197,50 @@ def score(
     )
     changes = {"changes": done.changes} if done.changes else {}
     _tell(images=done.counts, **changes, predictions=done.results, report=done.report)
+
+
+@app.command
+def read(
+    *images: Path,
+    html: Path | None = None,
+    max_error: str | None = None,
+    threshold: float | None = None,
+) -> int:
+    """Read single images with the champion, and show what the network saw.
+
+    Parameters
+    ----------
+    images
+        Image files, each of one digit.
+    html
+        File to write a page to, in place of drawing in the terminal.
+    max_error
+        Share of accepted answers that may be wrong, such as 0.1%.
+    threshold
+        Confidence from which an answer is accepted, in place of a certified one.
+    """
+    settings = _settings(threshold=threshold, max_error=max_error)
+    if not images:
+        return _complain("no image to read. `digitline read --help` shows how.", USAGE_ERROR)
+    from digitline.commit import write_bytes
+    from digitline.models.registry import Registry
+    from digitline.scoring.single import Unread, read_image, to_page, to_text
+    from flows.acceptance import find_threshold
+
+    model = Registry(settings.places.models, settings.places.keys).load()
+    accept_from = find_threshold(model.card, settings)
+    readings = []
+    for path in images:
+        reading = read_image(path, model, accept_from, settings.decoding)
+        readings.append(reading)
+        if isinstance(reading, Unread):
+            print(f"digitline: error: {reading}", file=sys.stderr)
+        elif html is None:
+            print(to_text(reading))
+    if html is not None:
+        write_bytes(html, to_page(readings).encode())
+        _tell(page=html)
+    return UNREADABLE if any(isinstance(reading, Unread) for reading in readings) else 0
 
 
 @models.command(name="list")
