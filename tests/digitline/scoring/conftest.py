@@ -1,10 +1,12 @@
 """Folders of images to read."""
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 Mnist = tuple[list[bytes], NDArray[np.int64]]
 
@@ -20,3 +22,11 @@ def folder(mnist: Mnist, tmp_path: Path) -> Path:
     (place / "020-empty.png").touch()
     (place / "030-letter.jpg").write_text("Dear reader")
     return place
+
+
+@pytest.fixture
+def white() -> bytes:
+    """Give an image of nothing but paper."""
+    buffer = io.BytesIO()
+    Image.new("L", (60, 60), 250).save(buffer, "PNG")
+    return buffer.getvalue()

@@ -1,0 +1,58 @@
+"""`digitline read`, in a process of its own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from digitline.home import Home
+
+CODE = """
+import sys
+from flows.command_line import exit_code
+code = exit_code(sys.argv[1:])
+assert not [name for name in sys.modules if name.split(".")[0] == "prefect"]
+sys.exit(code)
+"""
+
+
+def read(home: Home, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", CODE, "read", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "DIGITLINE_HOME": str(home.root), "PYTHONIOENCODING": "utf-8"},
+    )
+
+
+@pytest.fixture
+def images(mnist: tuple[list[bytes], NDArray[np.int64]], tmp_path: Path) -> list[str]:
+    for number in range(2):
+        (tmp_path / f"{number}.png").write_bytes(mnist[0][number])
+    (tmp_path / "letter.png").write_text("Dear reader")
+    return [str(tmp_path / name) for name in ("0.png", "letter.png", "1.png")]
+
+
+def test_an_unreadable_image_is_a_line_and_the_others_are_read(
+    reader: Home, images: list[str]
+) -> None:
+    done = read(reader, *images, "--threshold", "0.5")
+    assert done.returncode == 14, done.stderr
+    assert done.stdout.count("% sure (") == 2
+    assert done.stderr == (
+        f"digitline: error: {images[1]}: unsupported: {done.stderr.split(': ')[-1]}"
+    )
+
+
+def test_a_page_is_written_in_place_of_the_drawing(
+    reader: Home, images: list[str], tmp_path: Path
+) -> None:
+    done = read(reader, images[0], "--threshold", "0.5", "--html", str(tmp_path / "page.html"))
+    assert done.returncode == 0, done.stderr
+    assert "█" not in done.stdout
+    assert images[0] in (tmp_path / "page.html").read_text()
