@@ -7,15 +7,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 from prefect import flow
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+from prefect.flow_runs import pause_flow_run
+from prefect.input import RunInput
 from pydantic import BaseModel, ConfigDict
 
 from digitline.commit import Manifest, describe, locked, write_manifest
-from digitline.errors import IncompatibleError, NoModelError
+from digitline.errors import IncompatibleError, NoModelError, OrchestrationError
 from digitline.home import Home
-from digitline.judging.gate import Kind
+from digitline.judging.gate import Kind, Promotion, Verdict, overrule
 from digitline.learning.fit import Part
 from digitline.learning.parts import Origin
 from digitline.learning.recipe import Recipe, load_recipe
@@ -29,6 +32,7 @@ from digitline.report import data as report_data
 from digitline.runs import Run, open_run
 from digitline.settings import Settings, load_settings
 from digitline.sources.dataset import Ingested
+from flows.orchestration import is_server_named
 from tasks.calibrate import Calibrated, calibrate_network
 from tasks.evaluate import Evaluated, evaluate_challenger
 from tasks.ingest import ingest_source
@@ -41,6 +45,7 @@ from tasks.train import Trained, train_network
 
 _log = logging.getLogger("digitline")
 _TRIAL = "trial.parquet"
+_PATIENCE = 7 * 24 * 3600  # seconds a person may take to decide
 
 
 class Retrained(BaseModel):
@@ -124,6 +129,7 @@ def retrain(
     recipe: str | None = None,
     seed: int | None = None,
     force: bool = False,  # noqa: FBT001, FBT002 - a switch on Prefect's run form
+    promote: Promotion = "auto",
 ) -> Retrained:
     """Retrain on labelled sources, judge the result, and promote it where the gate lets it.
 
@@ -137,7 +143,15 @@ def retrain(
         Seed of everything random; the setting where none is given.
     force
         Train even where data, recipe, seed and code are the champion's.
+    promote
+        Whether the challenger becomes champion: `auto` as the gate says, `never`, `force`, or
+        `ask` a person, who resumes the paused run in Prefect's UI.
     """
+    if promote == "ask" and not is_server_named():
+        raise OrchestrationError(
+            "a person can be asked only through a server of Prefect's",
+            todo="Start one with `prefect server start` and name it with PREFECT_API_URL",
+        )
     settings = load_settings(recipe=recipe, seed=seed)
     home = settings.places
     home.prepare()
@@ -149,7 +163,7 @@ def retrain(
         champion = None if force else _champion_of(plan, registry)
         if champion is not None:
             return _leave_unchanged(champion, home)
-        return _challenge(plan, prepared, settings, registry, clock)
+        return _challenge(plan, prepared, settings, registry, clock, promote)
 
 
 def _prepare(sources: Sequence[str], settings: Settings, clock: Clock) -> Prepared:
@@ -217,7 +231,12 @@ def _leave_unchanged(champion: Card, home: Home) -> Retrained:
 
 
 def _challenge(
-    plan: Plan, prepared: Prepared, settings: Settings, registry: Registry, clock: Clock
+    plan: Plan,
+    prepared: Prepared,
+    settings: Settings,
+    registry: Registry,
+    clock: Clock,
+    promotion: Promotion,
 ) -> Retrained:
     """Train, evaluate, register, report and perhaps promote a challenger."""
     home, split = settings.places, prepared.split
@@ -253,9 +272,12 @@ def _challenge(
             calibrated.draft,
             calibrated.sha256,
             trained.curve[trained.best_epoch - 1].validation_error,
+            calibrated.certificate,
+            calibrated.oddness_limit,
             split.test,
             registry,
             settings.gate,
+            promotion,
             run.directory / _TRIAL,
         )
     facts = _facts(run, plan, calibrated, evaluated, threshold)
@@ -271,13 +293,27 @@ def _challenge(
         split.test,
         home.reports,
     )
-    promote_challenger(version, evaluated.verdict, evaluated.champion, registry, run.id, _now())
+    verdict = evaluated.verdict
+    if promotion == "ask":
+        verdict = _ask(verdict, first=evaluated.champion is None)
+    promote_challenger(version, verdict, evaluated.champion, registry, run.id, _now())
     _finish(run, version, trained, calibrated)
     page = home.reports / run.id / "report.html"
     _publish(report, page)
-    return Retrained(
-        verdict=evaluated.verdict.kind, version=version, error=facts.metrics.error, report=page
-    )
+    return Retrained(verdict=verdict.kind, version=version, error=facts.metrics.error, report=page)
+
+
+class Approval(RunInput):
+    """What a person says about a challenger: `auto` leaves it to the gate."""
+
+    promote: Literal["auto", "never", "force"] = "auto"
+
+
+def _ask(verdict: Verdict, *, first: bool) -> Verdict:
+    """Pause until a person has looked at the report and resumed the run."""
+    _log.info("  ask        %s; resume the run in Prefect's UI", verdict.sentence)
+    approval = pause_flow_run(wait_for_input=Approval, timeout=_PATIENCE)
+    return overrule(verdict, approval.promote, first=first)
 
 
 def _facts(
@@ -332,16 +368,30 @@ def _report(
             seed=facts.seed,
             digests={
                 "data": facts.data.manifest,
+                "test": facts.data.test.digest,
                 "recipe": facts.recipe_digest,
                 "code": facts.code,
             },
             libraries=library_versions(),
             stages=tuple(clock.stages),
         ),
+        certificate=_certificate(facts),
         training=report_data.Training(
             curve=tuple(map(report_data.Epoch.model_validate, trained.curve)),
             best_epoch=trained.best_epoch,
         ),
+    )
+
+
+def _certificate(facts: Facts) -> report_data.Certificate | None:
+    """Put what is certified beside what the test set showed."""
+    if facts.certificate is None:
+        return None
+    return report_data.Certificate(
+        **facts.certificate.model_dump(exclude={"bound"}),
+        sentence=facts.certificate.sentence,
+        read_rate=facts.metrics.more["read_rate"],
+        realised_error=facts.metrics.more["error_among_accepted"],
     )
 
 

@@ -16,7 +16,7 @@ from digitline.errors import SettingsError
 
 LEVEL = 0.95
 # Finer where targets usually lie; each further threshold is one more question that can fail.
-_READ_RATES = np.concatenate([np.linspace(0.3, 0.88, 15), np.linspace(0.9, 1, 41)])
+_READ_RATES = np.concatenate([np.linspace(0.3, 0.88, 15), np.linspace(0.9, 1, 21)])
 
 
 class Curve(BaseModel):

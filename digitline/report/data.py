@@ -264,6 +264,23 @@ class Lineage(Facts):
     stages: tuple[Stage, ...] = ()
 
 
+class Certificate(Facts):
+    """What is certified on calibration rows, and what came of it on the test set.
+
+    `read_rate` and `realised_error` are the test set's, what is no digit left to a person.
+    """
+
+    sentence: str
+    threshold: float
+    max_error: float
+    level: float
+    accepted: int
+    wrong: int
+    rows: int
+    read_rate: float
+    realised_error: float
+
+
 class RetrainReport(Facts):
     """Everything the page of a retraining says; a section appears when its data is there."""
 
@@ -278,6 +295,7 @@ class RetrainReport(Facts):
     lineage: Lineage
     training: Training | None = None
     judged: Judged | None = None
+    certificate: Certificate | None = None
 
 
 class Folder(Facts):

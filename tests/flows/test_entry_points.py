@@ -18,8 +18,14 @@ print(flow.name, sorted(flow.parameters.properties))
 @pytest.mark.parametrize(
     ("entry", "parameters"),
     [
-        ("retrain", ["force", "recipe", "seed", "sources"]),
-        ("score", ["max_error", "out", "source", "threshold", "workers"]),
+        ("retrain", ["force", "promote", "recipe", "seed", "sources"]),
+        (
+            "score",
+            [
+                *("error_threshold", "exclude", "include", "job", "join", "kind", "max_error"),
+                *("out", "since", "source", "threshold", "workers"),
+            ],
+        ),
     ],
 )
 def test_flow_loads_by_entry_point_from_elsewhere(
