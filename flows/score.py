@@ -14,8 +14,6 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from digitline.commit import Manifest, locked, write_manifest
-from digitline.errors import IncompatibleError
-from digitline.judging.certificate import certify
 from digitline.models.card import Card
 from digitline.models.registry import Registry
 from digitline.pixels.normalise import NORMALISER
@@ -23,7 +21,7 @@ from digitline.progress import showing
 from digitline.provenance import digest_of, library_versions
 from digitline.report import data as report_data
 from digitline.runs import Run, claim, open_run
-from digitline.scoring.crew import Crew
+from digitline.scoring.crew import Crew, warm_up
 from digitline.scoring.export import Format
 from digitline.scoring.job import LastRun, check_name, read_last, write_last
 from digitline.scoring.past import Past, compare, write_index
@@ -33,6 +31,7 @@ from digitline.scoring.shard import Task
 from digitline.scoring.worker import Duty
 from digitline.settings import Settings, load_settings
 from digitline.sources.listing import Selection
+from flows.acceptance import find_threshold
 from tasks.collect import collect_results, count_results, export_results
 from tasks.render import render_score
 from tasks.score import score_shard
@@ -168,6 +167,7 @@ def score(
     order = Order(source, out, Selection(tuple(include), tuple(exclude)), kind, join, job, since)
     settings.places.prepare()
     reader = _open_reader(settings)
+    warm_up()
     with locked(_lock(order, reader), f"score {job or source}"):
         scored = _score(order, reader)
     _publish(scored)
@@ -178,7 +178,7 @@ def score(
 def _open_reader(settings: Settings) -> Reader:
     registry = Registry(settings.places.models, settings.places.keys)
     card = registry.card(registry.champion())
-    return Reader(registry, card, _threshold(card, settings), settings)
+    return Reader(registry, card, find_threshold(card, settings), settings)
 
 
 def _lock(order: Order, reader: Reader) -> Path:
@@ -244,20 +244,6 @@ def _tell_changes(last: LastRun | None, shards: int, results: Path) -> str:
     changes = compare(before, [shard_files(results, number) for number in range(shards)])
     _log.info("  changes    %s", changes)
     return str(changes)
-
-
-def _threshold(card: Card, settings: Settings) -> float:
-    """Give the threshold that was set, or the one the card certifies for the error allowed."""
-    if settings.threshold is not None:
-        return settings.threshold
-    if card.curve is None:
-        raise IncompatibleError(
-            f"{card.version} was made before thresholds were certified",
-            todo="Train again with `digitline retrain`, or set a threshold",
-        )
-    certificate = certify(card.curve, settings.max_error, settings.certainty)
-    _log.info("  certified  %s", certificate.sentence)
-    return certificate.threshold
 
 
 def _open_results(run: Run, out: Path | None, key: str) -> Path:

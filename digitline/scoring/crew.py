@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from multiprocessing import get_context
+from multiprocessing import forkserver, get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
@@ -30,6 +30,12 @@ _IDLE_DEATHS: Final = 3
 _NOTHING: Final = (-1, -1)
 
 
+def warm_up() -> None:
+    """Let the server that workers are forked from begin to load what they need, and go on."""
+    forkserver.set_forkserver_preload([work.__module__])
+    forkserver.ensure_running()
+
+
 class WorkerError(StorageError):
     """The processes that read images end again and again, and no image is to blame."""
 
@@ -39,8 +45,8 @@ class Crew:
 
     def __init__(self, duty: Duty, size: int, patience: float, advance: Advance) -> None:
         """Have `size` workers, started when needed, that get `patience` seconds for an image."""
+        warm_up()
         context = get_context("forkserver")
-        context.set_forkserver_preload([work.__module__])
         self._members = [_Member(context, duty, patience) for _ in range(size)]
         self._free: queue.SimpleQueue[_Member | None] = queue.SimpleQueue()
         for member in self._members:
