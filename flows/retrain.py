@@ -295,7 +295,7 @@ def _challenge(
     )
     verdict = evaluated.verdict
     if promotion == "ask":
-        verdict = _ask(verdict, first=evaluated.champion is None)
+        verdict = ask(verdict, first=evaluated.champion is None)
     promote_challenger(version, verdict, evaluated.champion, registry, run.id, _now())
     _finish(run, version, trained, calibrated)
     page = home.reports / run.id / "report.html"
@@ -309,10 +309,10 @@ class Approval(RunInput):
     promote: Literal["auto", "never", "force"] = "auto"
 
 
-def _ask(verdict: Verdict, *, first: bool) -> Verdict:
-    """Pause until a person has looked at the report and resumed the run."""
+def ask(verdict: Verdict, *, first: bool, poll: int = 10) -> Verdict:
+    """Pause until a person has resumed the run, looking again every `poll` seconds."""
     _log.info("  ask        %s; resume the run in Prefect's UI", verdict.sentence)
-    approval = pause_flow_run(wait_for_input=Approval, timeout=_PATIENCE)
+    approval = pause_flow_run(wait_for_input=Approval, timeout=_PATIENCE, poll_interval=poll)
     return overrule(verdict, approval.promote, first=first)
 
 
