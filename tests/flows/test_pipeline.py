@@ -70,7 +70,7 @@ def first_retraining(
     prefect_server: None,
     place: Path,
     labelled: Path,
-    recipe: str,  # noqa: ARG001 - a fixture
+    recipe: str,
 ) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DIGITLINE_HOME", str(place / "home"))
@@ -101,7 +101,8 @@ def predictions(results: Path) -> dict[str, list[object]]:
     names = [shard.name for shard in manifest.shards]
     tables = [pq.read_table(results / name) for name in names if name.startswith("predictions")]
     assert all(table.schema.equals(PREDICTIONS) for table in tables)
-    return pa.concat_tables(tables).to_pydict()
+    rows: dict[str, list[object]] = pa.concat_tables(tables).to_pydict()
+    return rows
 
 
 def errors(results: Path) -> dict[str, str]:

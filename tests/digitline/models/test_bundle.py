@@ -16,7 +16,6 @@ from sklearn.neural_network import MLPClassifier
 
 from digitline.errors import IncompatibleError, TamperedError
 from digitline.models.bundle import (
-    BATCH,
     CARD_NAME,
     MODEL_NAME,
     SIGNATURE_NAME,
@@ -28,6 +27,7 @@ from digitline.models.bundle import (
 )
 from digitline.models.card import Card, Facts, ModelFile, digest, golden_pixels, to_json
 from digitline.models.pickling import to_bytes
+from digitline.models.reading import BATCH
 from digitline.models.signing import Purpose, Signer, open_signer
 from digitline.models.unpickling import unpickle
 
