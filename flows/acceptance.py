@@ -11,12 +11,18 @@ _log = logging.getLogger("digitline")
 
 
 def find_threshold(card: Card, settings: Settings) -> float:
-    """Give the threshold that was set, or the one the card certifies for the error allowed.
+    """Give the threshold that was set, or certified for the error allowed, or the card's own.
 
-    Raises `IncompatibleError` where the model is older than certified thresholds.
+    Raises `IncompatibleError` where the model is older than certified thresholds,
+    `SettingsError` where the error asked for cannot be certified.
     """
     if settings.threshold is not None:
         return settings.threshold
+    if "max_error" not in settings.model_fields_set:
+        # Nobody asked: what the retraining certified, be it more than the default allows.
+        if card.certificate is not None:
+            _log.info("  certified  %s", card.certificate.sentence)
+        return card.threshold
     if card.curve is None:
         raise IncompatibleError(
             f"{card.version} was made before thresholds were certified",

@@ -99,11 +99,3 @@ def test_home_that_is_a_file_is_named(tmp_path: Path) -> None:
     assert done.returncode == errors.StorageError.exit_code
     assert str(blocked) in done.stderr
     assert done.stderr.count("\n") == 1
-
-
-def test_exit_codes_are_distinct_and_in_the_readme() -> None:
-    kinds = errors.DigitlineError.__subclasses__()
-    codes = [kind.exit_code for kind in kinds]
-    assert len({*codes, 0, 1, 2, 130}) == len(codes) + 4
-    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
-    assert all(f"| {code} |" in readme for code in (*codes, 0, 1, 2, 130))
