@@ -51,6 +51,7 @@ CAMERA: Final = Camera(
     height=96,
     width=96,
     framing=0.7,
+    tight=False,
     fit=False,
     blur=0.0,
     noise=0.0,

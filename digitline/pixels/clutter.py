@@ -7,10 +7,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digitline.pixels.planes import Plane
-from digitline.pixels.rulings import erase_rulings
+from digitline.pixels.planes import Plane, distance, pad
 
-_PAGE: Final = 8
+_MOST_PIECES: Final = 48
+_EDGE: Final = 0.015
+_PAGE: Final = 7
+_LONG: Final = 0.15
+_NARROW: Final = 0.05
 
 
 @dataclass(frozen=True)
@@ -21,17 +24,19 @@ class Findings:
     box: tuple[int, int, int, int]
     removed: tuple[str, ...] = ()
     doubt: str = ""
+    pieces: int = 0
 
 
 @dataclass(frozen=True)
 class _Pieces:
-    """Connected pieces of ink: arrays of one entry each, edges in shares of the frame."""
+    """Connected pieces of ink, the largest first; edges and areas in units of the longer side."""
 
     left: NDArray[np.float64]
     top: NDArray[np.float64]
     right: NDArray[np.float64]
     bottom: NDArray[np.float64]
     area: NDArray[np.float64]
+    frame: tuple[float, float]
 
     @property
     def width(self) -> NDArray[np.float64]:
@@ -42,92 +47,137 @@ class _Pieces:
         return self.bottom - self.top
 
 
-def keep_one_digit(mask: Plane, *, rulings: bool) -> Findings:
-    """Keep the pieces of a (h, w) mask of 0 and 255 that make one digit."""
-    removed: list[str] = []
-    clean = erase_rulings(mask) if rulings else mask
-    if clean is not mask and not np.array_equal(clean, mask):
-        if _is_digit_sized(clean):
-            removed.append("rulings")
-        else:
-            clean = mask
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(clean, connectivity=8)
-    pieces = _measure(np.asarray(stats[1:], np.float64), mask.shape)
-    kept, doubt = _choose(pieces, removed)
-    digit = np.where(np.concatenate([[False], kept])[labels], clean, 0).astype(np.uint8)
+def keep_one_digit(mask: Plane) -> Findings:
+    """Keep the pieces of a (h, w) mask of 0 and 255, not empty, that make one digit."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    order = np.argsort(-stats[1:, cv2.CC_STAT_AREA], kind="stable")[:_MOST_PIECES] + 1
+    pieces = _measure(np.asarray(stats[order], np.float64), mask.shape)
+    coarse = _coarse(pieces, mask)
+    boxes = _boxes(pieces, coarse)
+    main = int(np.where(coarse & ~boxes, pieces.area * _centrality(pieces), 0).argmax())
+    foreign = _foreign(pieces, main)
+    cluster = _cluster(pieces, main, coarse & ~foreign & ~boxes)
+    kept = np.zeros(len(stats), np.bool_)
+    kept[order[cluster]] = True
+    digit = np.where(kept[labels], mask, 0).astype(np.uint8)
     left, top, width, height = cv2.boundingRect(digit)
-    return Findings(digit, (left, top, width, height), tuple(removed), doubt)
-
-
-def _is_digit_sized(mask: Plane) -> bool:
-    _, _, width, height = cv2.boundingRect(mask)
-    return bool(height > 0.25 * mask.shape[0] or width > 0.25 * mask.shape[1])
+    removed = ("box",) * bool(boxes.any())
+    removed += ("edge strokes",) * bool(foreign.any())
+    removed += ("specks",) * bool((~cluster & ~foreign & ~boxes).any())
+    doubt = _doubt(pieces, cluster, coarse)
+    return Findings(digit, (left, top, width, height), removed, doubt, len(stats) - 1)
 
 
 def _measure(stats: NDArray[np.float64], shape: tuple[int, ...]) -> _Pieces:
-    height, width = shape
-    left, top, wide, tall, area = stats.T
-    return _Pieces(
-        left / width,
-        top / height,
-        (left + wide) / width,
-        (top + tall) / height,
-        area / (height * width),
+    longer = max(shape)
+    left, top, wide, tall, area = stats.T / longer
+    frame = (shape[0] / longer, shape[1] / longer)
+    return _Pieces(left, top, left + wide, top + tall, area / longer, frame)
+
+
+def _coarse(pieces: _Pieces, mask: Plane) -> NDArray[np.bool_]:
+    """Say which pieces are as large as a blot of the pen that wrote them, not mere specks."""
+    depth = float(distance(pad(mask, 1, 0)).max()) / max(mask.shape)
+    least = max(0.35 * (2 * depth) ** 2, 0.004 * pieces.area[0], 1e-4)
+    least = min(least, 0.05 * pieces.area[0])
+    longest = np.maximum(pieces.width, pieces.height)
+    return np.asarray((pieces.area >= least) | (longest > _LONG))
+
+
+def _boxes(pieces: _Pieces, coarse: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Say which pieces are boxes drawn around another piece of some size."""
+    holds = (
+        (pieces.left[:, None] < pieces.left)
+        & (pieces.right[:, None] > pieces.right)
+        & (pieces.top[:, None] < pieces.top)
+        & (pieces.bottom[:, None] > pieces.bottom)
+        & (pieces.height > 0.35 * pieces.height[:, None])
+        & coarse
     )
+    hollow = pieces.area < 0.3 * pieces.width * pieces.height
+    large = (pieces.width > 0.6 * pieces.frame[1]) & (pieces.height > 0.6 * pieces.frame[0])
+    return np.asarray(holds.any(axis=1) & hollow & large)
 
 
-def _choose(pieces: _Pieces, removed: list[str]) -> tuple[NDArray[np.bool_], str]:
-    weight = pieces.area * _centrality(pieces)
-    main = int(weight.argmax())
-    near = _is_near(pieces, main)
-    edge = _comes_in(pieces, main)
-    speck = pieces.area < np.where(near, 0.01, 0.05) * pieces.area[main]
-    kept = near & ~edge & ~speck
-    kept[main] = True
-    if edge.any():
-        removed.append("edge strokes")
-    if (speck & ~edge).any():
-        removed.append("specks")
-    return kept, _doubt(pieces, main, edge)
+def _foreign(pieces: _Pieces, main: int) -> NDArray[np.bool_]:
+    """Say which pieces come in from an edge of the frame that the main one keeps off."""
+    height, width = pieces.frame
+    sides = (
+        pieces.left < _EDGE,
+        pieces.right > width - _EDGE,
+        pieces.top < _EDGE,
+        pieces.bottom > height - _EDGE,
+    )
+    foreign = np.zeros(len(pieces.area), np.bool_)
+    for touching in sides:
+        if not touching[main]:
+            foreign |= touching
+    # A bar above or below is the digit's own, cut by a tight frame.
+    shared = np.minimum(pieces.right, pieces.right[main]) - np.maximum(
+        pieces.left, pieces.left[main]
+    )
+    own = shared > 0.6 * np.minimum(pieces.width, pieces.width[main])
+    close = _gaps(pieces)[main] < 0.08 * pieces.height[main]
+    tight = pieces.height[main] > 0.6 * height
+    return np.asarray(foreign & ~(own & close & tight))
 
 
 def _centrality(pieces: _Pieces) -> NDArray[np.float64]:
-    across = (pieces.left + pieces.right) / 2 - 0.5
-    down = (pieces.top + pieces.bottom) / 2 - 0.5
+    height, width = pieces.frame
+    across = (pieces.left + pieces.right) / (2 * width) - 0.5
+    down = (pieces.top + pieces.bottom) / (2 * height) - 0.5
     return np.asarray(np.exp(-(across**2 + down**2) / (2 * 0.25**2)))
 
 
-def _is_near(pieces: _Pieces, main: int) -> NDArray[np.bool_]:
-    reach = 0.25 * max(pieces.height[main], pieces.width[main])
-    across = np.maximum(pieces.left[main] - pieces.right, pieces.left - pieces.right[main])
-    down = np.maximum(pieces.top[main] - pieces.bottom, pieces.top - pieces.bottom[main])
-    return np.asarray(np.maximum(across, down) < reach)
+def _cluster(pieces: _Pieces, main: int, eligible: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Grow a digit from its main piece: what lies close to what is in already."""
+    gaps = _gaps(pieces)
+    inside = np.zeros(len(pieces.area), np.bool_)
+    inside[main] = True
+    while True:
+        height = pieces.bottom[inside].max() - pieces.top[inside].min()
+        width = pieces.right[inside].max() - pieces.left[inside].min()
+        near = gaps[inside].min(axis=0) < max(0.22 * max(height, width), 0.07)
+        joins = eligible & near & ~inside & ~_beside(pieces, inside)
+        if not joins.any():
+            return inside
+        inside |= joins
 
 
-def _comes_in(pieces: _Pieces, main: int) -> NDArray[np.bool_]:
-    """Say which pieces come in from an edge of the frame that the main one keeps off."""
-    edge = 0.015
-    touches = [
-        (pieces.left < edge, pieces.left[main] >= edge),
-        (pieces.right > 1 - edge, pieces.right[main] <= 1 - edge),
-        (pieces.top < edge, pieces.top[main] >= edge),
-        (pieces.bottom > 1 - edge, pieces.bottom[main] <= 1 - edge),
-    ]
-    coming = np.zeros(len(pieces.area), np.bool_)
-    for touching, free in touches:
-        coming |= touching & free
-    coming[main] = False
-    return coming
+def _gaps(pieces: _Pieces) -> NDArray[np.float64]:
+    across = np.maximum(pieces.left[:, None] - pieces.right, pieces.left - pieces.right[:, None])
+    down = np.maximum(pieces.top[:, None] - pieces.bottom, pieces.top - pieces.bottom[:, None])
+    return np.asarray(np.hypot(np.maximum(across, 0), np.maximum(down, 0)))
 
 
-def _doubt(pieces: _Pieces, main: int, edge: NDArray[np.bool_]) -> str:
-    tall = pieces.height > 0.6 * pieces.height[main]
-    apart = np.minimum(pieces.right, pieces.right[main]) - np.maximum(
-        pieces.left, pieces.left[main]
-    ) < 0.1 * np.minimum(pieces.width, pieces.width[main])
-    rivals = tall & apart & ~edge
-    rivals[main] = False
-    sizeable = (pieces.height > 0.4 * pieces.height[main]) & (pieces.area > 0.1 * pieces.area[main])
-    if int(sizeable.sum()) > _PAGE:
+def _beside(pieces: _Pieces, inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Say which pieces stand beside the digit, as a neighbour does, and are no part of it.
+
+    Such a piece is as tall and as high up, and clear of it; or it would pull a digit that
+    stands in the middle of the frame out of it.
+    """
+    left, right = pieces.left[inside].min(), pieces.right[inside].max()
+    top, bottom = pieces.top[inside].min(), pieces.bottom[inside].max()
+    shared = np.minimum(pieces.bottom, bottom) - np.maximum(pieces.top, top)
+    alike = shared > 0.7 * (np.maximum(pieces.bottom, bottom) - np.minimum(pieces.top, top))
+    clear = np.maximum(left - pieces.right, pieces.left - right) > 0.04 * (bottom - top)
+    middle = pieces.frame[1] / 2
+    centred = abs((left + right) / 2 - middle) < 0.04 * pieces.frame[1]
+    pulled = (np.minimum(pieces.left, left) + np.maximum(pieces.right, right)) / 2 - middle
+    pulls = np.abs(pulled) > 0.07 * pieces.frame[1]
+    sizeable = pieces.height > 0.2 * (bottom - top)
+    return np.asarray((alike & clear) | (sizeable & centred & pulls))
+
+
+def _doubt(pieces: _Pieces, kept: NDArray[np.bool_], coarse: NDArray[np.bool_]) -> str:
+    """Name what else than one digit the pieces may be."""
+    top, bottom = pieces.top[kept].min(), pieces.bottom[kept].max()
+    left, right = pieces.left[kept].min(), pieces.right[kept].max()
+    tall = coarse & (pieces.height > 0.5 * (bottom - top))
+    if int((coarse & (pieces.height > 0.4 * (bottom - top))).sum()) > _PAGE:
         return "page"
+    inner = (pieces.left > _EDGE) & (pieces.right < pieces.frame[1] - _EDGE)
+    apart = np.minimum(pieces.right, right) - np.maximum(pieces.left, left) < 0
+    line = (pieces.width < _NARROW) & (pieces.height > 0.5 * pieces.frame[0])
+    rivals = tall & inner & apart & ~kept & ~line
     return "several" if rivals.any() else ""

@@ -50,11 +50,15 @@ class Scene:
 
 @dataclass(frozen=True)
 class Camera:
-    """How the scene becomes pixels: size, framing and damage."""
+    """How the scene becomes pixels: size, framing and damage.
+
+    `tight` cuts the frame to the digit, `fit` stretches the digit to the frame.
+    """
 
     height: int
     width: int
     framing: float
+    tight: bool
     fit: bool
     blur: float
     noise: float
@@ -119,8 +123,8 @@ def _draw_pen(kind: Kind, dice: Dice) -> Pen:
         turn=dice.about(0, 6),
         stretch=2 ** dice.about(0, 0.26),
         wobble=dice.between(0, 0.035),
-        gaps=dice.between(0.1, 0.4) if dice.happens(0.08) else 0.0,
-        grain=dice.between(0, 0.6) if kind in _ON_PAPER else 0.0,
+        gaps=dice.between(0.1, 0.4) if dice.happens(0.05) else 0.0,
+        grain=dice.between(0, 0.4) if kind in _ON_PAPER else 0.0,
     )
 
 
@@ -173,7 +177,8 @@ def _draw_camera(kind: Kind, dice: Dice) -> Camera:
         height=height,
         width=max(8, round(height * aspect)),
         framing=dice.between(0.7 if kind == "tiny" else 0.39, 1.0),
-        fit=dice.happens(0.35 if kind == "tiny" else 0.03),
+        tight=dice.happens(0.12),
+        fit=dice.happens(0.5 if kind == "tiny" else 0.04),
         blur=0.0 if sharp else dice.between(0, 0.012),
         noise=0.0 if sharp else dice.between(0, 7),
         jpeg=dice.whole(25, 95) if dice.happens(damage) else 0,

@@ -12,22 +12,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digitline.pixels.clutter import Findings, keep_one_digit
-from digitline.pixels.ink import Ink, find_ink, to_mask
+from digitline.pixels.ink import Found, find_digit
 from digitline.pixels.planes import Plane, grey, resize
 from digitline.pixels.strokes import even_strokes, stroke_width
 
 Pictures: TypeAlias = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
 
-NORMALISER: Final = "1"
+NORMALISER: Final = "2"
 
 _SIDE: Final = 28
 _BOX: Final = 20
 _WHITE: Final = 255
 _USUAL_STROKE: Final = 0.15
-# In smaller pictures a ruling cannot be told from a stroke.
-_RULED: Final = 20
-_NOWHERE: Final = (0, 0, 0, 0)
+_UNLIKELY: Final = 0.4
 
 
 @dataclass(frozen=True)
@@ -48,6 +45,9 @@ class Diagnosis:
     box: tuple[int, int, int, int]
     removed: tuple[str, ...] = ()
     doubt: str = ""
+
+
+_BLANK: Final = Diagnosis("dark", 0.0, 0.0, 0.0, (0, 0, 0, 0), (), "blank")
 
 
 @dataclass(frozen=True)
@@ -134,34 +134,33 @@ def _passed(polarity: str, inked: int) -> Diagnosis:
 
 
 def _construct(image: Plane) -> tuple[Plane, Diagnosis]:
-    ink = find_ink(image)
-    mask = to_mask(ink)
-    if ink.doubt or not mask.any():
-        blank = np.zeros((_SIDE, _SIDE), np.uint8)
-        doubt = ink.doubt or "faint"
-        return blank, Diagnosis(ink.polarity, 0.0, 0.0, ink.level, _NOWHERE, (), doubt)
-    findings = keep_one_digit(mask, rulings=min(image.shape[:2]) > _RULED)
-    width = stroke_width(findings.mask)
-    digit = _place(even_strokes(_crop(findings), width))
-    return digit, _diagnose(ink, findings, width)
+    found = find_digit(image)
+    if found is None:
+        return np.zeros((_SIDE, _SIDE), np.uint8), _BLANK
+    mask, (left, top, wide, tall) = found.view.findings.mask, found.view.findings.box
+    cropped = mask[top : top + tall, left : left + wide]
+    width = stroke_width(cropped)
+    return _place(even_strokes(cropped, width)), _diagnose(found, width)
 
 
-def _crop(findings: Findings) -> Plane:
-    left, top, width, height = findings.box
-    return findings.mask[top : top + height, left : left + width]
-
-
-def _diagnose(ink: Ink, findings: Findings, width: float) -> Diagnosis:
-    left, top, wide, tall = (round(edge / ink.scale) for edge in findings.box)
+def _diagnose(found: Found, width: float) -> Diagnosis:
+    view = found.view
+    left, top, wide, tall = (round(edge / found.scale) for edge in view.findings.box)
     return Diagnosis(
-        polarity=ink.polarity,
-        ink_share=float(findings.mask.mean() / _WHITE),
-        stroke_width=width / max(1, findings.box[3]),
-        contrast=ink.level,
-        box=(left, top, wide, tall),
-        removed=findings.removed,
-        doubt=findings.doubt,
+        polarity=view.polarity,
+        ink_share=float(np.count_nonzero(view.findings.mask)) / view.findings.mask.size,
+        stroke_width=width / max(view.findings.box[2:]),
+        contrast=view.level,
+        box=(left, top, max(1, wide), max(1, tall)),
+        removed=("rulings",) * view.erased + view.findings.removed,
+        doubt=_doubt(found),
     )
+
+
+def _doubt(found: Found) -> str:
+    if found.likely < _UNLIKELY:
+        return "unclear"
+    return found.view.findings.doubt
 
 
 def _place(ink: Plane) -> Plane:

@@ -48,10 +48,14 @@ def _frame(light: Plane) -> tuple[Plane, Plane]:
 
 
 def _skew(flat: Plane, reach: float) -> float:
-    around = cv2.GaussianBlur(flat.astype(np.float32), (0, 0), reach * max(flat.shape))
-    deviation = flat - np.asarray(around, dtype=np.float32)
+    """Measure how lopsidedly the picture strays from its surroundings."""
+    side = 2 * round(1.7 * reach * max(flat.shape)) + 1
+    near = flat.astype(np.float32)
+    around = cv2.blur(cv2.blur(near, (side, side)), (side, side))
+    deviation = near - np.asarray(around, dtype=np.float32)
     deviation = deviation - deviation.mean()
-    return float((deviation**3).mean() / ((deviation**2).mean() ** 1.5 + 1e-6))
+    square = deviation * deviation
+    return float((square * deviation).mean() / (float(square.mean()) ** 1.5 + 1e-6))
 
 
 def _spaciousness(light: Plane) -> tuple[float, float]:

@@ -1,7 +1,7 @@
 """Realistic pictures of digits with known answers: test pictures, and training data."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import cv2
@@ -14,15 +14,19 @@ from digitline.pixels.looks import Camera, Look, Pen, draw_look
 from digitline.pixels.planes import Plane
 from digitline.pixels.scenes import Layer, Shape, lay_out
 
-_CANVAS: Final = 320
+_CANVAS: Final = 240
 _DRAWN: Final = 0.25
 
 
 @dataclass(frozen=True)
 class Rendering:
-    """A picture, (h, w) grey or (h, w, 3) RGB, and the digit that it shows."""
+    """A picture, (h, w) grey or (h, w, 3) RGB, and the digit that it shows.
+
+    `ink` (h, w) says how much of each pixel the digit's ink covers, 0 to 255.
+    """
 
     picture: Plane
+    ink: Plane
     label: int
     look: Look
 
@@ -49,7 +53,8 @@ def render_many(
             written = Written(draw_line(label, dice), own=False)
         else:
             written = write(digit, own=look.pen.own)
-        yield Rendering(render(written, look, dice), label, look)
+        picture, ink = _paint(written, look, dice)
+        yield Rendering(picture, ink, label, look)
 
 
 def write(digit: Plane, *, own: bool) -> Written:
@@ -59,12 +64,42 @@ def write(digit: Plane, *, own: bool) -> Written:
 
 def render(written: Written, look: Look, dice: Dice) -> Plane:
     """Make the picture of a digit; the same dice make the same bytes."""
-    camera = look.camera
+    return _paint(written, look, dice)[0]
+
+
+def _paint(written: Written, look: Look, dice: Dice) -> tuple[Plane, Plane]:
+    """Make the picture of a digit, and the cover of its ink."""
+    bent = Written(_deform(written.line, look.pen, dice), written.own)
+    radius = _pen_radius(bent, look, dice)
+    box = _box(bent.line, radius)
+    camera = _cut_to(box, look.camera) if look.camera.tight else look.camera
     zoom = _CANVAS / max(camera.height, camera.width)
     shape = (max(8, round(camera.height * zoom)), max(8, round(camera.width * zoom)))
-    bent = Written(_deform(written.line, look.pen, dice), written.own)
-    ink = _worn(_put(bent, look, shape, dice), look.pen, dice)
-    return _photograph(lay_out(ink, look.scene, dice), camera, dice)
+    ink = _worn(_put(bent.line, radius, camera, shape, dice), look.pen, dice)
+    picture = _photograph(lay_out(ink, look.scene, dice), camera, dice)
+    return picture, np.rint(255 * _sample(ink, camera)).astype(np.uint8)
+
+
+def _box(line: Line, radius: float) -> tuple[float, float, float, float]:
+    """Measure left, top, width and height of what a pen of that radius writes."""
+    left, top, wide, tall = cv2.boundingRect(np.where(line < 1, 255, 0).astype(np.uint8))
+    return left - radius, top - radius, max(4.0, wide + 2 * radius), max(4.0, tall + 2 * radius)
+
+
+def _pen_radius(written: Written, look: Look, dice: Dice) -> float:
+    """Choose the pen's radius in units of the line; no pen is thinner than about a pixel."""
+    _, _, _, tall = _box(written.line, 0)
+    if written.own:
+        return dice.between(-0.03, 0.035) * tall
+    pixel = tall / (look.camera.framing * look.camera.height)
+    return max(look.pen.width * tall / 2, (0.5 if look.camera.bilevel else 0.35) * pixel)
+
+
+def _cut_to(box: tuple[float, float, float, float], camera: Camera) -> Camera:
+    """Cut the frame to the digit, up to five times as long as wide."""
+    _, _, wide, tall = box
+    aspect = min(max(wide / tall, 0.2), 5.0)
+    return replace(camera, width=max(4, round(camera.height * aspect)))
 
 
 def _deform(line: Line, pen: Pen, dice: Dice) -> Line:
@@ -86,23 +121,18 @@ def _deform(line: Line, pen: Pen, dice: Dice) -> Line:
     return np.asarray(bent, np.float32)
 
 
-def _put(written: Written, look: Look, shape: Shape, dice: Dice) -> Layer:
+def _put(line: Line, radius: float, camera: Camera, shape: Shape, dice: Dice) -> Layer:
     """Put the digit's ink, 0 to 1, into a frame (h, w)."""
-    line, camera = written.line, look.camera
-    left, top, wide, tall = cv2.boundingRect(np.where(line < 1, 255, 0).astype(np.uint8))
-    radius = dice.between(-0.03, 0.035) * tall if written.own else look.pen.width * tall / 2
-    breadth, rise = wide + 2 * radius, tall + 2 * radius
+    left, top, wide, tall = _box(line, radius)
     height, width = shape
-    down = across = min(camera.framing * height / rise, width / breadth)
+    framing = max(camera.framing, 0.9) if camera.tight else camera.framing
+    down = across = min(framing * height / tall, width / wide)
     if camera.fit:
-        down, across = height / rise, width / breadth
-    x = dice.rng.beta(2.5, 2.5) * (width - breadth * across) - (left - radius) * across
-    y = dice.rng.beta(2.5, 2.5) * (height - rise * down) - (top - radius) * down
+        down, across = height / tall, width / wide
+    x = dice.rng.beta(2.5, 2.5) * (width - wide * across) - left * across
+    y = dice.rng.beta(2.5, 2.5) * (height - tall * down) - top * down
     matrix = np.array([[across, 0, x], [0, down, y]], np.float32)
     moved = cv2.warpAffine(line, matrix, (width, height), borderValue=float(line.max()))
-    # No pen is thinner than about a pixel of the camera.
-    least = (0.5 if camera.bilevel else 0.35) * height / camera.height / down
-    radius = radius if written.own else max(radius, least)
     pressure = 1 + 0.15 * dice.clouds(shape, 6)
     return np.asarray(np.clip((radius * pressure - moved) * down + 0.5, 0, 1), np.float32)
 
@@ -110,7 +140,7 @@ def _put(written: Written, look: Look, shape: Shape, dice: Dice) -> Layer:
 def _worn(ink: Layer, pen: Pen, dice: Dice) -> Layer:
     """Take ink away where the pen failed, or the pencil met rough paper."""
     if pen.gaps:
-        ink = ink * (dice.clouds((ink.shape[0], ink.shape[1]), 24) < 1.9 - 0.9 * pen.gaps)
+        ink = ink * (dice.clouds((ink.shape[0], ink.shape[1]), 16) < 2.1 - 1.2 * pen.gaps)
     if pen.grain:
         noise = dice.rng.random(ink.shape, np.float32)
         rough = np.asarray(cv2.GaussianBlur(noise, (0, 0), 1.0), np.float32) - 0.5
@@ -122,11 +152,11 @@ def _photograph(scene: Layer, camera: Camera, dice: Dice) -> Plane:
     """Blur, sample, add noise, compress."""
     if camera.blur:
         scene = np.asarray(cv2.GaussianBlur(scene, (0, 0), 0.3 + camera.blur * _CANVAS), np.float32)
-    size = (camera.width, camera.height)
-    method = cv2.INTER_AREA if max(size) < _CANVAS else cv2.INTER_CUBIC
-    pixels = np.asarray(cv2.resize(scene, size, interpolation=method), np.float32)
+    pixels = _sample(scene, camera)
     if camera.noise:
-        pixels = pixels + dice.rng.normal(0, camera.noise, pixels.shape).astype(np.float32)
+        pixels = pixels + np.float32(camera.noise) * dice.rng.standard_normal(
+            pixels.shape, np.float32
+        )
     picture = np.rint(pixels).clip(0, 255).astype(np.uint8)
     if camera.bilevel or camera.grey:
         picture = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8)
@@ -136,6 +166,12 @@ def _photograph(scene: Layer, camera: Camera, dice: Dice) -> Plane:
         _, packed = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, camera.jpeg])
         picture = np.asarray(cv2.imdecode(packed, cv2.IMREAD_UNCHANGED), np.uint8)
     return picture
+
+
+def _sample(scene: Layer, camera: Camera) -> Layer:
+    size = (camera.width, camera.height)
+    method = cv2.INTER_AREA if max(size) < _CANVAS else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(scene, size, interpolation=method), np.float32)
 
 
 def _bilevel(picture: Plane) -> Plane:

@@ -12,7 +12,25 @@ from digitline.pixels.planes import Plane
 _SLOPES: Final = np.linspace(-0.06, 0.06, 9)
 _SPANS: Final = 0.8
 _THIN: Final = 0.09
-_CLUTTERED: Final = 3
+_STRIPS: Final = 12
+_CLUTTERED: Final = 12
+_DIGIT: Final = 0.25
+_REACHING: Final = 120
+
+
+@dataclass(frozen=True)
+class Rulings:
+    """Lines found: their ink (h, w), how much of the frame they span, how thick they are.
+
+    `spans` and `reaching` are those of the strongest line: the share of the frame that it
+    covers, and how many of its two ends (0 to 2) reach the frame's edge.
+    """
+
+    ink: Plane
+    spans: float
+    reaching: int
+    thickness: float
+    count: int
 
 
 @dataclass(frozen=True)
@@ -22,32 +40,69 @@ class _Line:
     slope: float
     first: int
     last: int
+    spans: float
+    reaching: int
 
 
-def erase_rulings(mask: Plane) -> Plane:
-    """Erase lines that span a (h, w) mask of 0 and 255 from side to side, or top to bottom."""
-    level = _erase_level(mask)
-    return np.ascontiguousarray(_erase_level(np.ascontiguousarray(level.T)).T)
+def find_rulings(mask: Plane) -> Rulings | None:
+    """Find lines that span a (h, w) mask from side to side, or top to bottom.
+
+    What crosses a line stays ink. None if there is no line, or nothing else.
+    """
+    level = _find_lines(mask)
+    clean = _erase(mask, level)
+    turned = np.ascontiguousarray(clean.T)
+    upright = _find_lines(turned)
+    clean = np.ascontiguousarray(_erase(turned, upright).T)
+    lines = level + upright
+    if not lines or not _is_digit_sized(clean):
+        return None
+    erased = cv2.dilate(cv2.bitwise_xor(mask, clean), np.ones((5, 5), np.uint8))
+    return Rulings(
+        np.where(clean > 0, 0, np.asarray(erased)).astype(np.uint8),
+        max(line.spans for line in lines),
+        max(line.reaching for line in lines),
+        max(line.last - line.first + 1 for line in lines) / max(mask.shape),
+        len(lines),
+    )
 
 
-def _erase_level(mask: Plane) -> Plane:
-    for line in _find_lines(mask):
-        mask = _erase(mask, line)
-    return mask
+def _is_digit_sized(mask: Plane) -> bool:
+    _, _, width, height = cv2.boundingRect(mask)
+    return bool(height > _DIGIT * mask.shape[0] or width > _DIGIT * mask.shape[1])
 
 
 def _find_lines(mask: Plane) -> list[_Line]:
-    coverage = np.stack([_shear(mask, slope).mean(axis=1) / 255 for slope in _SLOPES])
+    coverage, reaching = _cover(mask)
     lines: list[_Line] = []
     while len(lines) < _CLUTTERED:
-        which, row = np.unravel_index(int(coverage.argmax()), coverage.shape)
-        if coverage[which, row] < _SPANS:
+        which, row = divmod(int(coverage.argmax()), coverage.shape[1])
+        spans = float(coverage[which, row])
+        if spans < _SPANS:
             break
-        first, last = _spread(coverage[which] >= _SPANS / 2, int(row))
+        first, last = _spread(coverage[which] >= _SPANS / 2, row)
         coverage[:, max(0, first - 2) : last + 3] = 0
         if last - first + 1 <= max(1.0, _THIN * len(mask)):
-            lines.append(_Line(float(_SLOPES[which]), first, last))
+            ends = int(reaching[which, row])
+            lines.append(_Line(float(_SLOPES[which]), first, last, spans, ends))
     return lines
+
+
+def _cover(mask: Plane) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
+    """Measure which share of each row, sheared by each slope, is ink, and which ends: (slopes, h).
+
+    A row that reaches neither side counts nothing: rulings go on beyond the frame.
+    """
+    height, width = mask.shape
+    strips = min(_STRIPS, width)
+    profile = np.asarray(cv2.resize(mask, (strips, height), interpolation=cv2.INTER_AREA))
+    middles = (np.arange(strips) + 0.5) / strips * width - width / 2
+    shifts = np.rint(_SLOPES[:, None] * middles).astype(np.intp)
+    rows = (np.arange(height)[:, None] + shifts[:, None, :]).clip(0, height - 1)
+    picked = profile[rows, np.arange(strips)]
+    reaching = np.count_nonzero(picked[..., [0, -1]] > _REACHING, axis=2)
+    coverage = picked.mean(axis=2, dtype=np.float32) / 255 * (reaching > 0)
+    return coverage.astype(np.float32), np.asarray(reaching, np.intp)
 
 
 def _spread(high: NDArray[np.bool_], row: int) -> tuple[int, int]:
@@ -68,14 +123,17 @@ def _shear(mask: Plane, slope: float) -> Plane:
     )
 
 
-def _erase(mask: Plane, line: _Line) -> Plane:
-    """Erase a line where nothing rises out of it: what does is a stroke that crosses."""
-    thick = line.last - line.first + 1
-    reach = 2 * round(0.8 * thick + 1) + 1
-    standing = cv2.morphologyEx(
-        mask, cv2.MORPH_OPEN, np.ones((reach, 1), np.uint8), borderType=cv2.BORDER_CONSTANT
-    )
-    band = np.zeros_like(mask)
-    band[max(0, line.first - 2) : line.last + 3] = 255
-    band = _shear(band, -line.slope)
-    return np.where((band > 0) & (standing == 0), 0, mask).astype(np.uint8)
+def _erase(mask: Plane, lines: list[_Line]) -> Plane:
+    """Erase lines where nothing rises out of them: what does is a stroke that crosses."""
+    clean = mask
+    for line in lines:
+        thick = line.last - line.first + 1
+        reach = 2 * round(0.8 * thick + 1) + 1
+        standing = cv2.morphologyEx(
+            clean, cv2.MORPH_OPEN, np.ones((reach, 1), np.uint8), borderType=cv2.BORDER_CONSTANT
+        )
+        band = np.zeros_like(mask)
+        band[max(0, line.first - 2) : line.last + 3] = 255
+        inside = _shear(band, line.slope) > 0
+        clean = np.where(inside & (np.asarray(standing) == 0), 0, clean).astype(np.uint8)
+    return clean

@@ -5,6 +5,7 @@ from typing import Final, TypeAlias
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from digitline.pixels.dice import Dice
 from digitline.pixels.hands import LINE_SIDE, draw_line
@@ -27,8 +28,8 @@ def lay_out(ink: Layer, scene: Scene, dice: Dice) -> Layer:
     ruled = dice.between(0.3, 1.0) * _rule(shape, scene, dice)
     page = np.full((*shape, 3), scene.paper, np.float32)
     if scene.texture:
-        grains = dice.clouds(shape, 40) + dice.rng.normal(size=shape)
-        page += 0.7 * scene.texture * grains.astype(np.float32)[..., None]
+        grains = dice.clouds(shape, 40) + dice.rng.standard_normal(shape, np.float32)
+        page += np.float32(0.7 * scene.texture) * grains[..., None]
     page = _stain(page, ruled, scene.ink if light_on_dark else _RULED_IN)
     page = _stain(page, cover, scene.ink)
     return np.asarray(page * _light(shape, scene, dice)[..., None], np.float32)
@@ -44,19 +45,25 @@ def _light(shape: Shape, scene: Scene, dice: Dice) -> Layer:
     light = 1 - scene.shade * (0.35 + 0.35 * slope + dice.between(-0.1, 0.1) * bulge)
     if scene.shadow:
         far = _slope(shape, dice) - dice.between(-0.4, 0.4)
-        light = light * (1 - scene.shadow / (1 + np.exp(-far * dice.between(8, 60))))
+        light = light * (1 - scene.shadow * expit(far * dice.between(8, 60)))
     return np.asarray(np.clip(light, 0.15, 1.1), np.float32)
 
 
 def _slope(shape: Shape, dice: Dice) -> Layer:
-    down, across = np.mgrid[-1 : 1 : shape[0] * 1j, -1 : 1 : shape[1] * 1j]
+    down, across = _axes(shape)
     turn = dice.between(0, 2 * np.pi)
     return np.asarray(np.cos(turn) * across + np.sin(turn) * down, np.float32)
 
 
 def _bulge(shape: Shape) -> Layer:
-    down, across = np.mgrid[-1 : 1 : shape[0] * 1j, -1 : 1 : shape[1] * 1j]
+    down, across = _axes(shape)
     return np.asarray(across**2 + down**2, np.float32)
+
+
+def _axes(shape: Shape) -> tuple[Layer, Layer]:
+    """Make axes from -1 to 1 down and across a frame, to be broadcast."""
+    down = np.linspace(-1, 1, shape[0], dtype=np.float32)[:, None]
+    return down, np.linspace(-1, 1, shape[1], dtype=np.float32)[None]
 
 
 def _neighbour(ink: Layer, dice: Dice) -> Layer:

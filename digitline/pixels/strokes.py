@@ -1,5 +1,6 @@
 """How wide the strokes of a digit are, and bringing them towards MNIST's."""
 
+import math
 from typing import Final
 
 import cv2
@@ -7,15 +8,22 @@ import numpy as np
 
 from digitline.pixels.planes import Plane, distance, pad
 
-_THIN: Final = 0.11
-_THICK: Final = 0.20
+# Shares of the digit's longer side; MNIST's own strokes lie around 0.13.
+_THIN: Final = 0.12
+_THICK: Final = 0.24
 
 
 def stroke_width(mask: Plane) -> float:
-    """Measure the usual width of strokes in a (h, w) mask of 0 and 255, in pixels."""
-    depth = distance(mask)
-    ridge = (depth >= cv2.dilate(depth, np.ones((3, 3), np.uint8)) - 0.1) & (depth > 0)
-    return 2.0 * float(np.median(depth[ridge])) - 1.0 if ridge.any() else 0.0
+    """Measure the mean width of strokes in a (h, w) mask of 0 and 255, in pixels.
+
+    A stroke of width w and length l covers w * l and is 2 * (w + l) around; this solves for w.
+    """
+    outlines, _ = cv2.findContours(pad(mask, 1, 0), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    # An outline runs through the middles of its pixels: half a pixel inside of the edge.
+    around = sum(cv2.arcLength(outline, closed=True) + math.pi for outline in outlines)
+    covered = float(np.count_nonzero(mask))
+    quarter = around / 4
+    return quarter - math.sqrt(max(0.0, quarter * quarter - covered))
 
 
 def even_strokes(mask: Plane, width: float) -> Plane:

@@ -69,7 +69,7 @@ def test_any_size_and_polarity_gives_nearly_the_same_digit(size: int) -> None:
     picture = np.asarray(cv2.resize(whole, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
     expected = normalise([whole]).digits[0]
     for image in (picture, 255 - picture, np.dstack([picture] * 3)):
-        assert likeness(normalise([image]).digits[0], expected) > (0.8 if size < 16 else 0.93)
+        assert likeness(normalise([image]).digits[0], expected) > (0.8 if size < 16 else 0.9)
 
 
 @pytest.mark.parametrize("shape", [(28, 28), (1, 1), (3, 200), (50, 40, 3)])
