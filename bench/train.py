@@ -450,11 +450,11 @@ def _describe(one: Measurement) -> str:
 _HEAD = """# Training, measured
 
 Written by `bench/train.py`; its docstring says how to measure again. Means over the seeds, with
-the lowest and highest in brackets. The *error* is that of the 10,000 MNIST test images; no recipe was
-chosen by comparing it. *Ratio* is over scikit-learn's default fit with as many threads. Our times include the
-validation after every epoch and a checkpoint on disk. *Others* is the share of the machine that
-other processes took meanwhile: where it is not near nothing, wall times are too long and the
-CPU-seconds tell more.
+the lowest and highest in brackets. The *error* is that of the 10,000 MNIST test images; no recipe
+was chosen by comparing it. *Ratio* is over scikit-learn's default fit with as many threads. Our
+times include the validation after every epoch and a checkpoint on disk. *Others* is the share of
+the machine that other processes took meanwhile: where it is not near nothing, wall times are too
+long and the CPU-seconds tell more.
 
 | network | threads | seeds | error % | wall s | ratio | CPU s | ratio | peak MB | epochs | others |
 |---|---|---|---|---|---|---|---|---|---|---|
