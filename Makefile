@@ -7,7 +7,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test lint types tests format lock clean
+.PHONY: run test lint types tests coverage format lock clean
 
 run: $(READY)
 	$(VENV)/bin/digitline run
@@ -22,6 +22,9 @@ types: $(READY)
 	$(VENV)/bin/mypy
 
 tests: $(READY)
+	$(VENV)/bin/pytest --numprocesses 2 --dist loadfile
+
+coverage: $(READY)
 	$(VENV)/bin/pytest --numprocesses 2 --dist loadfile --cov --cov-report=term
 
 format: $(READY)
