@@ -3,23 +3,18 @@
 Errors become one line and an exit code here, and nowhere else.
 """
 
-import logging
 import os
 import sys
 import traceback
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
 from digitline import __version__
-from digitline.errors import DigitlineError, NoModelError
-from digitline.names import printable
-
-if TYPE_CHECKING:
-    from digitline.models.registry import Finding, Registry
-    from digitline.settings import Settings
+from digitline.errors import DigitlineError
+from flows.commands.models import models
+from flows.commands.shell import Switch, check_settings, complain, start_prefect, tell
 
 UNEXPECTED_ERROR = 1
 USAGE_ERROR = 2
@@ -31,11 +26,8 @@ app = App(
     help="Retrain, judge and run a reader of handwritten digits, in bulk.",
     version=__version__,
 )
-models = App(name="models", help="See the registered models, promote one, go back to another.")
 app.command(models)
 app.suppress_keyboard_interrupt = app.meta.suppress_keyboard_interrupt = False  # see `exit_code`
-
-Switch = Annotated[bool, Parameter(negative=())]
 
 
 @app.command
@@ -49,14 +41,14 @@ def run(*, recipe: str | None = None, force: Switch = False) -> None:
     force
         Train even where data, recipe, seed and code are the champion's.
     """
-    settings = _start_prefect(recipe=recipe)
+    settings = start_prefect(recipe=recipe)
     from digitline.home import CHECKOUT
     from flows.retrain import retrain as retrain_flow
     from flows.score import score as score_flow
 
     retrained = retrain_flow(recipe=recipe, force=force)
     scored = score_flow(str(CHECKOUT / "data" / "samples"))
-    _tell(
+    tell(
         verdict=f"{retrained.verdict}: {retrained.version}, {retrained.error:.2%} test error",
         samples=scored.counts,
         retrain_report=retrained.report,
@@ -78,7 +70,7 @@ def ingest(source: str, /, *, to: str) -> None:
     to
         Name of the data set.
     """
-    settings = _settings()
+    settings = check_settings()
     settings.places.prepare()
     from digitline.sources.checks import explain
     from digitline.sources.dataset import locate
@@ -89,7 +81,7 @@ def ingest(source: str, /, *, to: str) -> None:
     opened = open_source(source, limits=settings.decoding, cache=settings.places.downloads)
     done = ingest_rows(opened, directory, settings.checks, settings.decoding)
     parts = ", ".join(f"{facts.rows:,} {part}" for part, facts in done.facts.parts.items())
-    _tell(data_set=done.directory, rows=f"{parts} ({done.verdict})")
+    tell(data_set=done.directory, rows=f"{parts} ({done.verdict})")
     for outcome in done.facts.outcomes:
         if not outcome.passed:
             print(f"warning: {explain(outcome)}")
@@ -120,15 +112,13 @@ def retrain(
     promote
         Whether it becomes champion: auto as the gate says, never, force, or ask a person.
     """
-    _start_prefect(recipe=recipe, seed=seed)
+    start_prefect(recipe=recipe, seed=seed)
     from flows.retrain import retrain as retrain_flow
 
     done = retrain_flow(
         sources or ("mnist",), recipe=recipe, seed=seed, force=force, promote=promote
     )
-    _tell(
-        verdict=f"{done.verdict}: {done.version}, {done.error:.2%} test error", report=done.report
-    )
+    tell(verdict=f"{done.verdict}: {done.version}, {done.error:.2%} test error", report=done.report)
 
 
 @app.command
@@ -178,7 +168,7 @@ def score(
     since
         For a named job: score what has changed since the last run, or everything.
     """
-    settings = _start_prefect(threshold=threshold, max_error=max_error)
+    settings = start_prefect(threshold=threshold, max_error=max_error)
     from flows.score import score as score_flow
 
     done = score_flow(
@@ -196,7 +186,7 @@ def score(
         since=since,
     )
     changes = {"changes": done.changes} if done.changes else {}
-    _tell(images=done.counts, **changes, predictions=done.results, report=done.report)
+    tell(images=done.counts, **changes, predictions=done.results, report=done.report)
 
 
 @app.command
@@ -219,9 +209,9 @@ def read(
     threshold
         Confidence from which an answer is accepted, in place of a certified one.
     """
-    settings = _settings(threshold=threshold, max_error=max_error)
+    settings = check_settings(threshold=threshold, max_error=max_error)
     if not images:
-        return _complain("no image to read. `digitline read --help` shows how.", USAGE_ERROR)
+        return complain("no image to read. `digitline read --help` shows how.", USAGE_ERROR)
     from digitline.commit import write_bytes
     from digitline.models.registry import Registry
     from digitline.scoring.single import Unread, read_image, to_page, to_text
@@ -239,89 +229,14 @@ def read(
             print(to_text(reading))
     if html is not None:
         write_bytes(html, to_page(readings).encode())
-        _tell(page=html)
+        tell(page=html)
     return UNREADABLE if any(isinstance(reading, Unread) for reading in readings) else 0
 
 
-@models.command(name="list")
-def list_models() -> None:
-    """List the registered models, newest first."""
-    registry = _registry()
-    findings = registry.survey()
-    champion, fault = _champion(registry)
-    for finding in reversed(findings):
-        print(_line(finding, champion))
-    if isinstance(fault, NoModelError):
-        print("No champion yet. Run `digitline retrain`.")
-    elif fault is not None:
-        raise fault
-
-
-@models.command
-def show(version: str | None = None, /) -> None:
-    """Show the card of a model.
-
-    Parameters
-    ----------
-    version
-        A version such as m0003; the champion where none is given.
-    """
-    registry = _registry()
-    card = registry.card(version or registry.champion())
-    print(card.to_bytes().decode(), end="")
-
-
-@models.command
-def promote(version: str, /, *, reason: str = "by hand", repair: Switch = False) -> None:
-    """Make a version the champion, whatever the gate said.
-
-    Parameters
-    ----------
-    version
-        A version such as m0003.
-    reason
-        Why, for the history.
-    repair
-        Sign a new pointer in place of one that is refused.
-    """
-    pointer = _registry().promote(
-        version, reason=reason, run="command line", created=_now(), repair=repair
-    )
-    print(f"{pointer.version} is the champion.")
-
-
-@models.command
-def rollback(*, reason: str = "by hand") -> None:
-    """Make the champion before this one the champion again.
-
-    Parameters
-    ----------
-    reason
-        Why, for the history.
-    """
-    pointer = _registry().rollback(reason=reason, run="command line", created=_now())
-    print(f"{pointer.version} is the champion again.")
-
-
-@models.command
-def verify(version: str | None = None, /) -> int:
-    """Check signatures, digests and golden rows of a model, or of all.
-
-    Parameters
-    ----------
-    version
-        A version such as m0003; all of them and the champion's pointer where none is given.
-    """
-    findings = _registry().verify(version)
-    for finding in findings:
-        print(f"{finding.subject:<10}{'sound' if finding.error is None else finding.error}")
-    return next((finding.error.exit_code for finding in findings if finding.error), 0)
-
-
 @app.command(name="settings")
-def show_settings() -> None:
+def showcheck_settings() -> None:
     """Show every setting: its value, its environment variable and what it means."""
-    settings = _settings()
+    settings = check_settings()
     from digitline.settings import explain
 
     for line in explain(settings):
@@ -363,81 +278,14 @@ def exit_code(arguments: list[str]) -> int:
     try:
         return app.meta(arguments, exit_on_error=False, print_error=False) or 0
     except CycloptsError as error:
-        return _complain(f"{error} `digitline --help` shows what there is.", USAGE_ERROR)
+        return complain(f"{error} `digitline --help` shows what there is.", USAGE_ERROR)
     except DigitlineError as error:
-        return _complain(str(error), error.exit_code)
+        return complain(str(error), error.exit_code)
     except KeyboardInterrupt:
-        return _complain("interrupted; the same command takes the run up again.", INTERRUPTED)
+        return complain("interrupted; the same command takes the run up again.", INTERRUPTED)
     except Exception as error:  # noqa: BLE001 - the last place that can tell a person
         kind = type(error).__name__
-        return _complain(f"unexpected {kind}: {error}. `--debug` shows where.", UNEXPECTED_ERROR)
-
-
-def _complain(line: str, code: int) -> int:
-    print(f"digitline: error: {printable(line)}", file=sys.stderr)
-    return code
-
-
-def _settings(**options: object) -> "Settings":
-    from digitline.settings import load_settings
-
-    return load_settings(**options)
-
-
-def _registry() -> "Registry":
-    from digitline.models.registry import Registry
-
-    places = _settings().places
-    return Registry(places.models, places.keys)
-
-
-def _champion(registry: "Registry") -> tuple[str | None, DigitlineError | None]:
-    try:
-        return registry.champion(), None
-    except DigitlineError as error:
-        return None, error
-
-
-def _start_prefect(**options: object) -> "Settings":
-    """Check the settings, set Prefect up, and say what takes so long."""
-    settings = _settings(**options)
-    from flows.orchestration import connect, is_server_named, prepare
-
-    prepare(settings.places)
-    _show_log_lines()
-    if not is_server_named():
-        print("Starting Prefect's embedded server (6 to 14 s) ...", flush=True)
-    connect()
-    return settings
-
-
-def _show_log_lines() -> None:
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    logger = logging.getLogger("digitline")
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-
-
-def _line(finding: "Finding", champion: str | None) -> str:
-    if finding.card is None:
-        return f"  {finding.subject}  {finding.error}"
-    card = finding.card
-    mark = "*" if card.version == champion else " "
-    return (
-        f"{mark} {card.version}  {card.metrics.error:.2%} error  {card.verdict.kind:<9}  "
-        f"{card.recipe.get('name', '')}  {card.run}  {card.created}"
-    )
-
-
-def _tell(**lines: object) -> None:
-    width = max(map(len, lines))
-    for name, value in lines.items():
-        print(f"{name.replace('_', ' ').capitalize():<{width}}  {printable(str(value))}")
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+        return complain(f"unexpected {kind}: {error}. `--debug` shows where.", UNEXPECTED_ERROR)
 
 
 if __name__ == "__main__":

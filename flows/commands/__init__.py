@@ -1,0 +1,1 @@
+"""The commands that come in groups, one group a file, and what all commands share."""
