@@ -1,4 +1,4 @@
-"""Events that automations can listen to: what a run found, sent through Prefect at no risk to it."""
+"""Events that automations can listen to: what a run found, sent through Prefect at no risk."""
 
 import logging
 from typing import Literal, TypeAlias
