@@ -64,6 +64,11 @@ class Settings(BaseSettings):
         default_factory=default_home, description="directory everything a run makes lies under"
     )
     recipe: str = Field("default", description="recipe to train with: a name or a TOML file")
+    start: str = Field(
+        "auto",
+        description="weights to begin with: `auto` the champion's where only new rows came, "
+        "`fresh` ones, or a version's such as m0003",
+    )
     seed: int = Field(0, ge=0, description="seed of everything random in the training")
     max_error: Rate = Field(
         0.001, gt=0, le=1, description="share of accepted answers that may be wrong"

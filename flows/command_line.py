@@ -27,6 +27,11 @@ app = App(
     version=__version__,
 )
 app.command(models)
+app.command(
+    "flows.commands.train:train",
+    name="train",
+    help="Train on labelled data, evaluate and register the model, without promoting it.",
+)
 app.suppress_keyboard_interrupt = app.meta.suppress_keyboard_interrupt = False  # see `exit_code`
 
 
@@ -96,6 +101,7 @@ def retrain(
     seed: int | None = None,
     force: Switch = False,
     promote: Literal["auto", "never", "force", "ask"] = "auto",
+    start: str | None = None,
 ) -> None:
     """Retrain on labelled data, judge the result and promote it where the gate lets it.
 
@@ -111,12 +117,14 @@ def retrain(
         Train even where data, recipe, seed and code are the champion's.
     promote
         Whether it becomes champion: auto as the gate says, never, force, or ask a person.
+    start
+        Weights to begin with: auto (the champion's where only new rows came), fresh, or a version.
     """
-    start_prefect(recipe=recipe, seed=seed)
+    start_prefect(recipe=recipe, seed=seed, start=start)
     from flows.retrain import retrain as retrain_flow
 
     done = retrain_flow(
-        sources or ("mnist",), recipe=recipe, seed=seed, force=force, promote=promote
+        sources or ("mnist",), recipe=recipe, seed=seed, force=force, promote=promote, start=start
     )
     tell(verdict=f"{done.verdict}: {done.version}, {done.error:.2%} test error", report=done.report)
 

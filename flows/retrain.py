@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -33,6 +33,7 @@ from digitline.runs import Run, open_run
 from digitline.settings import Settings, load_settings
 from digitline.sources.dataset import Ingested
 from flows.orchestration import is_server_named
+from flows.warm_start import find_start
 from tasks.calibrate import Calibrated, calibrate_network
 from tasks.evaluate import Evaluated, evaluate_challenger
 from tasks.ingest import ingest_source
@@ -41,7 +42,7 @@ from tasks.promote import promote_challenger
 from tasks.register import register_challenger
 from tasks.render import describe_data, render_retrain
 from tasks.split import Split, split_by_digest
-from tasks.train import Trained, train_network
+from tasks.train import Start, Trained, train_network
 
 _log = logging.getLogger("digitline")
 _TRIAL = "trial.parquet"
@@ -61,13 +62,14 @@ class Retrained(BaseModel):
 
 @dataclass(frozen=True)
 class Plan:
-    """All that determines the model: the rows, the recipe, the seed and the code."""
+    """All that determines the model: the rows, the recipe, the seed, the code and the start."""
 
     data: DataIdentity
     recipe_name: str
     recipe: Recipe
     seed: int
     code: str
+    start: Start | None = None
 
     @property
     def recipe_digest(self) -> str:
@@ -83,6 +85,7 @@ class Plan:
                 "recipe": self.recipe_digest,
                 "seed": self.seed,
                 "code": self.code,
+                "start": "" if self.start is None else self.start.sha256,
             }
         )
 
@@ -130,6 +133,7 @@ def retrain(
     seed: int | None = None,
     force: bool = False,  # noqa: FBT001, FBT002 - a switch on Prefect's run form
     promote: Promotion = "auto",
+    start: str | None = None,
 ) -> Retrained:
     """Retrain on labelled sources, judge the result, and promote it where the gate lets it.
 
@@ -146,13 +150,16 @@ def retrain(
     promote
         Whether the challenger becomes champion: `auto` as the gate says, `never`, `force`, or
         `ask` a person, who resumes the paused run in Prefect's UI.
+    start
+        Weights to begin with: `auto` the champion's where only new rows came, `fresh` ones, or a
+        version's; the setting where none is given.
     """
     if promote == "ask" and not is_server_named():
         raise OrchestrationError(
             "a person can be asked only through a server of Prefect's",
             todo="Start one with `prefect server start` and name it with PREFECT_API_URL",
         )
-    settings = load_settings(recipe=recipe, seed=seed)
+    settings = load_settings(recipe=recipe, seed=seed, start=start)
     home = settings.places
     home.prepare()
     with locked(home.lock("retrain"), "retrain"):
@@ -163,6 +170,10 @@ def retrain(
         champion = None if force else _champion_of(plan, registry)
         if champion is not None:
             return _leave_unchanged(champion, home)
+        begun = find_start(
+            settings.start, plan.recipe, prepared.split.train.values(), home, registry
+        )
+        plan = replace(plan, start=begun)
         return _challenge(plan, prepared, settings, registry, clock, promote)
 
 
@@ -250,6 +261,7 @@ def _challenge(
             split.validation,
             plan.seed,
             home.checkpoints / f"{run.id}.joblib",
+            plan.start,
         )
     with clock.stage("calibrate"):
         calibrated = calibrate_network(
@@ -286,7 +298,7 @@ def _challenge(
             calibrated.draft, calibrated.sha256, facts, split.test, registry
         )
     report = render_retrain(
-        _report(run, version, facts, trained, evaluated, prepared, clock),
+        _report(run, version, plan, facts, trained, evaluated, prepared, clock),
         evaluated.trial,
         threshold,
         list(split.train.values()),
@@ -297,7 +309,7 @@ def _challenge(
     if promotion == "ask":
         verdict = ask(verdict, first=evaluated.champion is None)
     promote_challenger(version, verdict, evaluated.champion, registry, run.id, _now())
-    _finish(run, version, trained, calibrated)
+    _finish(run, version, plan, trained, calibrated)
     page = home.reports / run.id / "report.html"
     _publish(report, page)
     return Retrained(verdict=verdict.kind, version=version, error=facts.metrics.error, report=page)
@@ -326,6 +338,7 @@ def _facts(
         recipe={"name": plan.recipe_name, **plan.recipe.model_dump(mode="json")},
         recipe_digest=plan.recipe_digest,
         seed=plan.seed,
+        start=None if plan.start is None else plan.start.version,
         data=plan.data,
         code=plan.code,
         normaliser=NORMALISER,
@@ -341,6 +354,7 @@ def _facts(
 def _report(
     run: Run,
     version: str,
+    plan: Plan,
     facts: Facts,
     trained: Trained,
     evaluated: Evaluated,
@@ -379,6 +393,8 @@ def _report(
         training=report_data.Training(
             curve=tuple(map(report_data.Epoch.model_validate, trained.curve)),
             best_epoch=trained.best_epoch,
+            start=facts.start,
+            new_rows=None if plan.start is None else plan.start.new_rows,
         ),
     )
 
@@ -395,7 +411,7 @@ def _certificate(facts: Facts) -> report_data.Certificate | None:
     )
 
 
-def _finish(run: Run, version: str, trained: Trained, calibrated: Calibrated) -> None:
+def _finish(run: Run, version: str, plan: Plan, trained: Trained, calibrated: Calibrated) -> None:
     """Commit the run, and remove what only a resumption would have needed."""
     trial = run.directory / _TRIAL
     write_manifest(
@@ -409,6 +425,8 @@ def _finish(run: Run, version: str, trained: Trained, calibrated: Calibrated) ->
     calibrated.draft.unlink(missing_ok=True)
     trained.draft.unlink(missing_ok=True)
     trained.draft.with_suffix(".npz").unlink(missing_ok=True)
+    if plan.start is not None:
+        plan.start.network.unlink(missing_ok=True)
 
 
 def _publish(report: report_data.RetrainReport, page: Path) -> None:

@@ -8,11 +8,23 @@ from pydantic import BaseModel, ConfigDict
 
 from digitline.learning.fit import Epoch, Part, fit
 from digitline.learning.recipe import Recipe
-from digitline.models.draft import write_draft
+from digitline.models.draft import read_draft, write_draft
 from digitline.progress import showing
 from tasks import stage
 
 _log = logging.getLogger("digitline")
+
+
+class Start(BaseModel):
+    """A network to go on from: the version it is from, and the file it lies in."""
+
+    model_config = ConfigDict(frozen=True)
+
+    version: str
+    network: Path
+    sha256: str
+    new_rows: int | None
+    """Training rows it had not seen; `None` where that is not known."""
 
 
 class Trained(BaseModel):
@@ -29,21 +41,30 @@ class Trained(BaseModel):
 
 @stage("train {name}", tags=("training",))
 def train_network(
-    name: str, recipe: Recipe, parts: Sequence[Part], validation: Path, seed: int, draft: Path
+    name: str,
+    recipe: Recipe,
+    parts: Sequence[Part],
+    validation: Path,
+    seed: int,
+    draft: Path,
+    start: Start | None = None,
 ) -> Trained:
     """Fit the recipe called `name` and write the network to `draft`.
 
     The checkpoint beside the draft lets a training that was killed go on, to the same result.
     """
     layers = "-".join(map(str, (784, *recipe.hidden, 10)))
-    _log.info("  train      recipe %s: %s, %s epochs", name, layers, recipe.epochs)
-    with showing("train", recipe.epochs) as advance:
+    epochs = recipe.epochs if start is None else recipe.warmed().epochs
+    origin = "" if start is None else f", from {start.version}"
+    _log.info("  train      recipe %s: %s, %s epochs%s", name, layers, epochs, origin)
+    with showing("train", epochs) as advance:
         fitted = fit(
             recipe,
             parts,
             validation,
             seed=seed,
             checkpoint=draft.with_suffix(".npz"),
+            start=None if start is None else read_draft(start.network, start.sha256),
             on_epoch=lambda epoch: advance(1, _describe(epoch)),
         )
     best = fitted.curve[fitted.best_epoch - 1]

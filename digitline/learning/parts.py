@@ -1,7 +1,7 @@
 """Files of normalised rows, split into the parts a training needs."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,6 +56,22 @@ def split_rows(
     )
     write_manifest(directory, manifest)
     return manifest
+
+
+def count_new_rows(before: Sequence[Path], now: Sequence[Path]) -> int | None:
+    """Count the rows of the files `now` that are not in `before`; `None` where some have gone."""
+    known = {row_id for path in before for row_id in _ids(path)}
+    new = 0
+    for path in now:
+        for row_id in _ids(path):
+            new += row_id not in known
+            known.discard(row_id)
+    return None if known else new
+
+
+def _ids(path: Path) -> Iterator[bytes]:
+    for batch in read_batches(path, ["id"]):
+        yield from batch.column("id").to_pylist()
 
 
 @dataclass

@@ -122,6 +122,7 @@ class Facts(Record):
     recipe: dict[str, JsonValue]
     recipe_digest: Digest
     seed: int
+    start: Version | None = Field(None, description="the model whose weights training began with")
     data: Data
     code: Digest
     normaliser: Line

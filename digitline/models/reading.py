@@ -40,6 +40,12 @@ def attach_guard(calibrated: CalibratedClassifierCV, guard: MLPClassifier) -> No
     setattr(calibrated, _GUARD, guard)
 
 
+def network_of(calibrated: CalibratedClassifierCV) -> MLPClassifier:
+    """Give the network within a calibrated one."""
+    (member,) = calibrated.calibrated_classifiers_
+    return member.estimator.estimator
+
+
 def read(estimator: Any, px: NDArray[np.uint8]) -> Reading:  # noqa: ANN401 - scikit-learn has no types
     """Read normalised pixels, (n, 784) uint8, batch by batch; without a guard nothing is odd."""
     probabilities = np.empty((len(px), DIGITS), np.float32)
@@ -67,7 +73,7 @@ def _read_guarded(
     into, out = guard.coefs_
     units = np.repeat(guard.intercepts_[0][None], len(ink), axis=0)
     logits, row = ink, 0
-    for layer in _layers(member.estimator.estimator, ink):
+    for layer in _layers(network_of(calibrated), ink):
         units += layer @ into[row : row + layer.shape[1]]
         logits, row = layer, row + layer.shape[1]
     oddness = np.maximum(units, 0) @ out[:, 0] + guard.intercepts_[1][0]

@@ -109,10 +109,12 @@ class Epoch(Facts):
 
 
 class Training(Facts):
-    """How the fit went, epoch by epoch."""
+    """How the fit went, epoch by epoch; `start` is the model it began with, if with any."""
 
     curve: tuple[Epoch, ...]
     best_epoch: int | None = None
+    start: str | None = None
+    new_rows: int | None = None
 
 
 class DigitScore(Facts):

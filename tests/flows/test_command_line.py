@@ -9,6 +9,7 @@ import pytest
 
 from digitline import errors
 from digitline.home import Home
+from digitline.learning.recipe import recipe_knobs
 
 # What a command may not load before it needs it: each costs a good part of a second.
 SLOW = ("prefect", "sklearn", "pandas", "cv2", "pyarrow", "seaborn")
@@ -32,6 +33,12 @@ def loaded_by(*arguments: str) -> set[str]:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return set(done.stderr.split())
+
+
+def test_help_on_training_explains_every_knob() -> None:
+    text = " ".join(digitline("train", "--help").stdout.split())
+    assert all(knob.name in text for knob in recipe_knobs())
+    assert not loaded_by("train", "--help") & {"prefect", "sklearn", "pandas"}
 
 
 def test_help_loads_nothing_slow() -> None:
