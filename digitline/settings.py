@@ -20,7 +20,7 @@ from pydantic_settings import (
 
 from digitline.errors import SettingsError
 from digitline.home import CHECKOUT, Home
-from digitline.judging.gate import Gate
+from digitline.judging.demands import Gate
 from digitline.learning.split import Shares
 from digitline.pixels.decode import Limits
 from digitline.scoring.bulk import Bulk

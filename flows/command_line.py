@@ -225,7 +225,7 @@ def read(
     from digitline.scoring.single import Unread, read_image, to_page, to_text
     from flows.acceptance import find_threshold
 
-    model = Registry(settings.places.models, settings.places.keys).load()
+    model = Registry(settings.places.models, settings.places.keys).load(lean=True)
     accept_from = find_threshold(model.card, settings)
     readings = []
     for path in images:

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict
 
 from digitline.errors import IncompatibleError, NoModelError, SettingsError
 from digitline.judging.certificate import Certificate, certify
-from digitline.judging.gate import Build, Gate, Promotion, Showing, Verdict, judge
+from digitline.judging.demands import Gate
+from digitline.judging.gate import Build, Promotion, Showing, Verdict, judge
 from digitline.judging.metrics import calibration_error, digit_scores, reliability
 from digitline.judging.trial import Trial, write_trial
 from digitline.models.bundle import Model, predict

@@ -8,9 +8,9 @@ Barzilay & Jaakkola 2023), for the selective error of Geifman & El-Yaniv (2017).
 """
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
-from scipy.stats import beta, binom
 
 from digitline.errors import SettingsError
 
@@ -120,12 +120,14 @@ def attainable(curve: Curve, level: float = LEVEL) -> Certificate:
 
 def upper_bound(wrong: int, n: int, level: float = LEVEL) -> float:
     """Bound an error rate from above, `wrong` of `n` having been seen (Clopper & Pearson 1934)."""
-    return 1.0 if wrong >= n else float(beta.ppf(level, wrong + 1, n - wrong))
+    return 1.0 if wrong >= n else float(scipy.special.betaincinv(wrong + 1, n - wrong, level))
 
 
 def _walk(curve: Curve, max_error: float, level: float) -> int | None:
     """Go from the likeliest threshold to laxer ones, up to the first that is not certified."""
-    chances = np.asarray(binom.cdf(curve.drafted_wrong, curve.drafted, max_error))
+    wrong, drafted = np.array(curve.drafted_wrong), np.array(curve.drafted)
+    # The chance of so few wrong (the binomial distribution, without loading all of scipy.stats).
+    chances = np.asarray(scipy.special.betaincc(wrong + 1, drafted - wrong, max_error))
     best = np.flatnonzero(chances == chances.min())[-1]
     passed = _upper_bounds(curve, level)[best:] <= max_error
     run = len(passed) if passed.all() else int(passed.argmin())

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
-from scipy.stats import binomtest
+from pydantic import BaseModel, ConfigDict
 
+from digitline.judging.demands import Gate
 from digitline.judging.metrics import DIGITS, calibration_error, reliability
 
 Kind = Literal["bootstrap", "promote", "hold", "unchanged"]
@@ -17,28 +18,6 @@ Promotion = Literal["auto", "never", "force", "ask"]
 _RESAMPLES = 2000
 _SIMULATIONS = 200
 _GOLDEN_TOLERANCE = 1e-4
-
-
-class Gate(BaseModel):
-    """What a challenger must show to become champion."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    min_accuracy: float = Field(0.9, ge=0, le=1, description="accuracy on the test rows")
-    max_p: float = Field(
-        0.05, gt=0, lt=1, description="below this p-value the champion counts as better"
-    )
-    max_recall_drop: float = Field(
-        0.01, ge=0, le=1, description="drop of one digit's recall, beyond what chance explains"
-    )
-    max_read_rate_drop: float = Field(
-        0.02, ge=0, le=1, description="drop of the certified read rate"
-    )
-    max_calibration_error: float = Field(
-        0.01, ge=0, le=1, description="expected calibration error, beyond what chance explains"
-    )
-    max_bytes: int = Field(64 << 20, gt=0, description="size of the model file")
-    min_speed: float = Field(500, ge=0, description="normalised images read in a second")
 
 
 @dataclass(frozen=True)
@@ -142,7 +121,7 @@ def mcnemar(right: NDArray[np.bool_], other_right: NDArray[np.bool_]) -> float:
     won = int(np.sum(right & ~other_right))
     if lost + won == 0:
         return 1.0
-    return float(binomtest(lost, lost + won, alternative="greater").pvalue)
+    return float(scipy.stats.binomtest(lost, lost + won, alternative="greater").pvalue)
 
 
 def difference_interval(

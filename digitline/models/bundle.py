@@ -28,6 +28,7 @@ from digitline.models.card import (
     to_json,
 )
 from digitline.models.files import read_files
+from digitline.models.lean import LEAN
 from digitline.models.reading import BATCH, Reading, read
 from digitline.models.signing import Purpose, Signature, Signer, Verifier
 from digitline.models.unpickling import unpickle
@@ -112,13 +113,16 @@ def save(
     return card
 
 
-def load(directory: Path, verifier: Verifier, card_digest: str | None = None) -> Model:
+def load(
+    directory: Path, verifier: Verifier, card_digest: str | None = None, *, lean: bool = False
+) -> Model:
     """Load a model, checking everything before its first byte is unpickled.
 
-    Each file is read once, and what was checked is what is unpickled. Raises `TamperedError`
-    where a signature, a digest (`card_digest` among them, where given) or a golden row does
-    not match, `IncompatibleError` where the model needs another normaliser or scikit-learn,
-    `FileNotFoundError` where there is no such directory.
+    Each file is read once, and what was checked is what is unpickled. A `lean` model reads as any
+    other but is not made of scikit-learn's parts, which take a second to load. Raises
+    `TamperedError` where a signature, a digest (`card_digest` among them, where given) or a
+    golden row does not match, `IncompatibleError` where the model needs another normaliser
+    or scikit-learn, `FileNotFoundError` where there is no such directory.
     """
     names = (CARD_NAME, SIGNATURE_NAME, MODEL_NAME)
     card_content, signature, content = read_files(directory, *names)
@@ -128,7 +132,7 @@ def load(directory: Path, verifier: Verifier, card_digest: str | None = None) ->
             "the model file differs from its card", where=directory / MODEL_NAME, todo=_RESTORE
         )
     _check_compatible(card, directory)
-    model = Model(_rebuild(content, directory / MODEL_NAME), card)
+    model = Model(_rebuild(content, directory / MODEL_NAME, lean=lean), card)
     _replay(model, directory)
     return model
 
@@ -184,8 +188,8 @@ def _check_compatible(card: Card, directory: Path) -> None:
         )
 
 
-def _rebuild(content: bytes, where: Path) -> Any:  # noqa: ANN401 - scikit-learn has no types
-    estimator = unpickle(content, where)
+def _rebuild(content: bytes, where: Path, *, lean: bool) -> Any:  # noqa: ANN401 - scikit-learn has no types
+    estimator = unpickle(content, where, LEAN) if lean else unpickle(content, where)
     if not _reads_digits(estimator):
         raise TamperedError(
             "not a classifier of ten digits in 784 pixels", where=where, todo=_RESTORE

@@ -4,15 +4,17 @@ import io
 import math
 import sys
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import joblib
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.neural_network import MLPClassifier
 
 from digitline.errors import IncompatibleError
-from digitline.models.unpickling import DTYPES, PARTS
+from digitline.models.unpickling import DTYPES, NETWORK, PARTS, name_of
+
+if TYPE_CHECKING:
+    from sklearn.neural_network import MLPClassifier
 
 # Python's default differs between its versions, and with it the bytes.
 _PROTOCOL = 4
@@ -74,7 +76,7 @@ class _Leaner:
                 return self._lean_part(value)
 
     def _lean_part(self, part: Any) -> Any:  # noqa: ANN401 - any estimator
-        if type(part) not in PARTS:
+        if name_of(part) not in PARTS:
             raise IncompatibleError(
                 f"a model holds a {type(part).__module__}.{type(part).__qualname__}, "
                 "which loading would refuse",
@@ -83,13 +85,13 @@ class _Leaner:
         if id(part) not in self._parts:
             copy = object.__new__(type(part))
             self._parts[id(part)] = copy
-            state = _network_state(part) if type(part) is MLPClassifier else vars(part)
+            state = _network_state(part) if name_of(part) == NETWORK else vars(part)
             # Not `setattr`: instances share their keys, and other equal strings may be among them.
             copy.__dict__ = {sys.intern(name): self.lean(state[name]) for name in sorted(state)}
         return self._parts[id(part)]
 
 
-def _network_state(network: MLPClassifier) -> dict[str, Any]:
+def _network_state(network: "MLPClassifier") -> dict[str, Any]:
     kept = _FITTED.union(network.get_params(deep=False))
     state = {name: value for name, value in vars(network).items() if name in kept}
     if not isinstance(network.random_state, int):

@@ -6,20 +6,29 @@ is none by the network's activations, is kept on it as one more fitted attribute
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
-from sklearn.calibration import CalibratedClassifierCV
-from sklearn.neural_network import MLPClassifier
 
 from digitline.rows import PIXELS
+
+if TYPE_CHECKING:
+    from sklearn.calibration import CalibratedClassifierCV
+    from sklearn.neural_network import MLPClassifier
 
 DIGITS = 10
 # Rows scored at once: enough to keep the matrix products busy, small enough for the cache.
 BATCH = 4096
 _GUARD = "guard_"
+
+
+class Layered(Protocol):
+    """The part of a fitted `MLPClassifier` that a forward pass needs."""
+
+    activation: str
+    coefs_: list[NDArray[np.float32]]
+    intercepts_: list[NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -35,12 +44,12 @@ class Reading:
     odd: NDArray[np.bool_]
 
 
-def attach_guard(calibrated: CalibratedClassifierCV, guard: MLPClassifier) -> None:
+def attach_guard(calibrated: "CalibratedClassifierCV", guard: "MLPClassifier") -> None:
     """Give a calibrated network the guard fitted on its activations."""
     setattr(calibrated, _GUARD, guard)
 
 
-def network_of(calibrated: CalibratedClassifierCV) -> MLPClassifier:
+def network_of(calibrated: "CalibratedClassifierCV") -> "MLPClassifier":
     """Give the network within a calibrated one."""
     (member,) = calibrated.calibrated_classifiers_
     return member.estimator.estimator
@@ -59,28 +68,28 @@ def read(estimator: Any, px: NDArray[np.uint8]) -> Reading:  # noqa: ANN401 - sc
     return Reading(probabilities, oddness, np.zeros(len(px), np.bool_))
 
 
-def activations(network: MLPClassifier, px: NDArray[np.uint8]) -> NDArray[np.float32]:
+def activations(network: "MLPClassifier", px: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Give the outputs of all hidden units and of the last layer before softmax, (n, h)."""
-    rows = [np.concatenate([*_layers(network, ink)], axis=1) for _, ink in _batches(px)]
+    rows = [np.concatenate([*layers(network, ink)], axis=1) for _, ink in _batches(px)]
     return np.concatenate(rows)
 
 
 def _read_guarded(
-    calibrated: CalibratedClassifierCV, guard: MLPClassifier, ink: NDArray[np.float32]
+    calibrated: "CalibratedClassifierCV", guard: "MLPClassifier", ink: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Pass through the network once, for both: (n, 10) probabilities and (n,) oddness."""
     (member,) = calibrated.calibrated_classifiers_
     into, out = guard.coefs_
     units = np.repeat(guard.intercepts_[0][None], len(ink), axis=0)
     logits, row = ink, 0
-    for layer in _layers(network_of(calibrated), ink):
+    for layer in layers(network_of(calibrated), ink):
         units += layer @ into[row : row + layer.shape[1]]
         logits, row = layer, row + layer.shape[1]
     oddness = np.maximum(units, 0) @ out[:, 0] + guard.intercepts_[1][0]
-    return member.calibrators[0].predict(softmax(logits, axis=1)), oddness
+    return member.calibrators[0].predict(softmax(logits)), oddness
 
 
-def _layers(network: MLPClassifier, ink: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+def layers(network: Layered, ink: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
     """Yield the outputs of each layer of a ReLU network, the last one before its softmax."""
     assert network.activation == "relu"
     values = ink
@@ -90,6 +99,12 @@ def _layers(network: MLPClassifier, ink: NDArray[np.float32]) -> Iterator[NDArra
         np.maximum(values, 0, out=values)
         yield values
     yield values @ network.coefs_[-1] + network.intercepts_[-1]
+
+
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Turn logits into probabilities, (n, 10), each row by itself."""
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
 def _batches(px: NDArray[np.uint8]) -> Iterator[tuple[slice, NDArray[np.float32]]]:

@@ -80,19 +80,20 @@ class Registry:
         with _unknown(version, directory):
             return load_card(directory, open_verifier(self.keys))
 
-    def load(self, version: str | None = None) -> Model:
+    def load(self, version: str | None = None, *, lean: bool = False) -> Model:
         """Load a version, or the champion, checked in full before a byte is unpickled.
 
+        A `lean` model is for reading alone, and does so without scikit-learn.
         Raises `NoModelError`, `TamperedError`, `IncompatibleError` or `StorageError`.
         """
         if version is None:
             pointer = self._champion()
             with _gone(pointer.version, self.models):
                 directory = self.models / pointer.version
-                return load(directory, open_verifier(self.keys), pointer.card)
+                return load(directory, open_verifier(self.keys), pointer.card, lean=lean)
         directory = self._directory(version)
         with _unknown(version, directory):
-            return load(directory, open_verifier(self.keys))
+            return load(directory, open_verifier(self.keys), lean=lean)
 
     def champion(self) -> str:
         """Name the champion, its pointer and its card verified.

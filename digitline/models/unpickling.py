@@ -5,6 +5,7 @@ replaced by stand-ins that take plain numbers alone. So a file can rebuild a fit
 and nothing else, whoever signed it.
 """
 
+import importlib
 import io
 import math
 import pickle
@@ -12,26 +13,27 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn, TypeAlias
 
 import numpy as np
 from joblib.numpy_pickle import NumpyArrayWrapper, NumpyUnpickler
-from sklearn.calibration import CalibratedClassifierCV, _CalibratedClassifier, _TemperatureScaling
-from sklearn.exceptions import InconsistentVersionWarning
-from sklearn.frozen import FrozenEstimator
-from sklearn.neural_network import MLPClassifier
-from sklearn.preprocessing import LabelBinarizer
 
 from digitline.errors import TamperedError
 
+# A class as pickles name it: its module, and its name there.
+Name: TypeAlias = tuple[str, str]
+
+NETWORK: Name = ("sklearn.neural_network._multilayer_perceptron", "MLPClassifier")
 # What a fitted model consists of beside plain values and arrays.
-PARTS: tuple[type, ...] = (
-    MLPClassifier,
-    LabelBinarizer,
-    CalibratedClassifierCV,
-    _CalibratedClassifier,
-    _TemperatureScaling,
-    FrozenEstimator,
+PARTS: frozenset[Name] = frozenset(
+    {
+        NETWORK,
+        ("sklearn.preprocessing._label", "LabelBinarizer"),
+        ("sklearn.calibration", "CalibratedClassifierCV"),
+        ("sklearn.calibration", "_CalibratedClassifier"),
+        ("sklearn.calibration", "_TemperatureScaling"),
+        ("sklearn.frozen._frozen", "FrozenEstimator"),
+    }
 )
 # Little-endian float32 and float64 for weights, int64 for classes.
 DTYPES: Mapping[str, np.dtype[Any]] = MappingProxyType(
@@ -77,9 +79,8 @@ class _PlainArray(NumpyArrayWrapper):  # type: ignore[misc]  # joblib has no typ
         return super().read(unpickler, ensure_native_byte_order)
 
 
-_ALLOWED: Mapping[tuple[str, str], type] = MappingProxyType(
+_PLAIN: Mapping[Name, type] = MappingProxyType(
     {
-        **{(part.__module__, part.__qualname__): part for part in PARTS},
         ("joblib.numpy_pickle", "NumpyArrayWrapper"): _PlainArray,
         ("numpy", "ndarray"): _NdArray,
         ("numpy", "dtype"): _Dtype,
@@ -106,16 +107,21 @@ class _ModelUnpickler(NumpyUnpickler):  # type: ignore[misc]  # joblib has no ty
 
     dispatch: ClassVar = {code[0]: NumpyUnpickler.dispatch[code[0]] for code in _OPCODES}
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes, stand_ins: Mapping[Name, type] | None) -> None:
         super().__init__("", io.BytesIO(content), ensure_native_byte_order=True)
         self._size = len(content)
+        self._stand_ins = stand_ins
 
     def find_class(self, module: str, name: str) -> type:
         """Give the class of the table; `ForbiddenError` where it is not in it."""
-        try:
-            return _ALLOWED[module, name]
-        except KeyError:
-            raise ForbiddenError(f"{module}.{name}") from None
+        wanted = (module, name)
+        if wanted in _PLAIN:
+            return _PLAIN[wanted]
+        if wanted not in PARTS:
+            raise ForbiddenError(f"{module}.{name}")
+        if self._stand_ins is not None:
+            return self._stand_ins[wanted]
+        return _load_part(wanted)
 
     def load_build(self) -> None:
         """Give an object its state, but never a class: that would outlive the model."""
@@ -130,13 +136,25 @@ class _ModelUnpickler(NumpyUnpickler):  # type: ignore[misc]  # joblib has no ty
         return self._size - int(self.file_handle.tell())
 
 
-def unpickle(content: bytes, where: Path) -> Any:  # noqa: ANN401 - scikit-learn has no types
-    """Rebuild the object a joblib file holds; raises `TamperedError` for anything unexpected."""
+def name_of(part: object) -> Name:
+    """Give the name under which pickles look an object's class up."""
+    return type(part).__module__, type(part).__qualname__
+
+
+def unpickle(
+    content: bytes,
+    where: Path,
+    stand_ins: Mapping[Name, type] | None = None,
+) -> Any:  # noqa: ANN401 - scikit-learn has no types
+    """Rebuild the object a joblib file holds, of scikit-learn's own parts or `stand_ins` for them.
+
+    Raises `TamperedError` for anything unexpected.
+    """
     try:
         with warnings.catch_warnings():
             # Versions are compared before, by the card.
-            warnings.simplefilter("ignore", InconsistentVersionWarning)
-            unpickler = _ModelUnpickler(content)
+            warnings.simplefilter("ignore", UserWarning)
+            unpickler = _ModelUnpickler(content, stand_ins)
             model = unpickler.load()
     except ForbiddenError as error:
         raise TamperedError(
@@ -150,11 +168,19 @@ def unpickle(content: bytes, where: Path) -> Any:  # noqa: ANN401 - scikit-learn
             where=where,
             todo="Put it back from a backup",
         ) from error
-    if type(model) not in PARTS or unpickler.remaining():
+    parts = {*map(_load_part, PARTS)} if stand_ins is None else {*stand_ins.values()}
+    if type(model) not in parts or unpickler.remaining():
         raise TamperedError(
             "the model file holds no model", where=where, todo="Put it back from a backup"
         )
     return model
+
+
+def _load_part(name: Name) -> type:
+    """Load one of scikit-learn's classes, which takes a while when it is the first."""
+    part = getattr(importlib.import_module(name[0]), name[1])
+    assert isinstance(part, type)
+    return part
 
 
 def _is_shape(shape: object) -> bool:

@@ -37,7 +37,7 @@ class Duty:
 
     def scorer(self) -> Scorer:
         """Load the model; raises as `Registry.load` does."""
-        return Scorer(self.registry.load(self.version), self.threshold, self.limits)
+        return Scorer(self.registry.load(self.version, lean=True), self.threshold, self.limits)
 
 
 @dataclass(frozen=True)

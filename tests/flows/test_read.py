@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from digitline.home import Home
 
-CODE = """
+# What takes long to load: none of it may be loaded to read one image.
+HEAVY = ("dask", "matplotlib", "pandas", "prefect", "scipy.stats", "seaborn", "sklearn")
+CODE = f"""
 import sys
 from flows.command_line import exit_code
 code = exit_code(sys.argv[1:])
-assert not [name for name in sys.modules if name.split(".")[0] == "prefect"]
+assert not (loaded := set({HEAVY}) & set(sys.modules)), loaded
 sys.exit(code)
 """
 

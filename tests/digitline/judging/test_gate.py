@@ -4,9 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from digitline.judging.demands import Gate
 from digitline.judging.gate import (
     Build,
-    Gate,
     Promotion,
     Rule,
     Showing,

@@ -11,9 +11,10 @@ from sklearn.neural_network import MLPClassifier
 from digitline.learning.calibration import calibrate
 from digitline.learning.guard import fit_guard
 from digitline.models.bundle import predict
+from digitline.models.lean import LEAN
 from digitline.models.pickling import to_bytes
 from digitline.models.reading import BATCH, activations, attach_guard, read
-from digitline.models.unpickling import unpickle
+from digitline.models.unpickling import PARTS, unpickle
 from digitline.pixels.junk import draw_junk
 
 Digits = NDArray[np.uint8]
@@ -65,6 +66,23 @@ def test_guard_travels_with_the_model(
     before, after = read(guarded, digits[:50]), read(again, digits[:50])
     assert (before.oddness == after.oddness).all()
     assert (before.probabilities == after.probabilities).all()
+
+
+@pytest.mark.parametrize("part", ["network", "calibrated"])
+def test_a_lean_model_reads_what_scikit_learn_reads(
+    guarded: CalibratedClassifierCV, digits: Digits, tmp_path: Path, part: str
+) -> None:
+    fitted = guarded.estimator.estimator if part == "network" else guarded
+    lean = unpickle(to_bytes(fitted), tmp_path, LEAN)
+    assert type(lean).__module__ == "digitline.models.lean"
+    assert np.allclose(predict(lean, digits), predict(fitted, digits), atol=1e-6)
+    ours, theirs = read(lean, digits), read(fitted, digits)
+    assert np.allclose(ours.probabilities, theirs.probabilities, atol=1e-6)
+    assert np.allclose(ours.oddness, theirs.oddness, atol=1e-4)
+
+
+def test_every_part_has_a_stand_in() -> None:
+    assert set(LEAN) == PARTS
 
 
 def test_model_without_a_guard_finds_nothing_odd(
