@@ -8,10 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitline.pixels.planes import Plane, distance, pad
+from digitline.pixels.strokes import stroke_width
 
 _MOST_PIECES: Final = 48
 _EDGE: Final = 0.015
-_PAGE: Final = 7
+_FEW: Final = 2
+_CROWD: Final = 15
+_WINDING: Final = 1.25
 _LONG: Final = 0.15
 _NARROW: Final = 0.05
 
@@ -49,9 +52,9 @@ class _Pieces:
 
 def keep_one_digit(mask: Plane) -> Findings:
     """Keep the pieces of a (h, w) mask of 0 and 255, not empty, that make one digit."""
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    labels, stats = _label(mask)
     order = np.argsort(-stats[1:, cv2.CC_STAT_AREA], kind="stable")[:_MOST_PIECES] + 1
-    pieces = _measure(np.asarray(stats[order], np.float64), mask.shape)
+    pieces = _measure(stats[order], mask.shape)
     coarse = _coarse(pieces, mask)
     boxes = _boxes(pieces, coarse)
     main = int(np.where(coarse & ~boxes, pieces.area * _centrality(pieces), 0).argmax())
@@ -64,8 +67,24 @@ def keep_one_digit(mask: Plane) -> Findings:
     removed = ("box",) * bool(boxes.any())
     removed += ("edge strokes",) * bool(foreign.any())
     removed += ("specks",) * bool((~cluster & ~foreign & ~boxes).any())
-    doubt = _doubt(pieces, cluster, coarse)
+    doubt = _doubt(pieces, cluster, coarse, mask)
     return Findings(digit, (left, top, width, height), removed, doubt, len(stats) - 1)
+
+
+def _label(mask: Plane) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """Label the pieces of a mask, over gaps of two pixels; measure them without the bridges."""
+    bridged = np.asarray(cv2.dilate(mask, np.ones((3, 3), np.uint8)), np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(bridged, connectivity=8)
+    height, width = mask.shape
+    left, top = stats[:, cv2.CC_STAT_LEFT], stats[:, cv2.CC_STAT_TOP]
+    right = left + stats[:, cv2.CC_STAT_WIDTH]
+    bottom = top + stats[:, cv2.CC_STAT_HEIGHT]
+    # The bridges stand out a pixel, where the frame leaves room.
+    start = np.stack([left + (left > 0), top + (top > 0)])
+    size = np.stack([right - (right < width), bottom - (bottom < height)]) - start
+    areas = np.bincount(np.asarray(labels)[mask > 0], minlength=count)
+    table = np.column_stack([*start, *size, areas]).astype(np.float64)
+    return np.asarray(labels, np.int32), table
 
 
 def _measure(stats: NDArray[np.float64], shape: tuple[int, ...]) -> _Pieces:
@@ -169,15 +188,28 @@ def _beside(pieces: _Pieces, inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray((alike & clear) | (sizeable & centred & pulls))
 
 
-def _doubt(pieces: _Pieces, kept: NDArray[np.bool_], coarse: NDArray[np.bool_]) -> str:
+def _doubt(pieces: _Pieces, kept: NDArray[np.bool_], coarse: NDArray[np.bool_], mask: Plane) -> str:
     """Name what else than one digit the pieces may be."""
+    margin = pieces.frame[1] - _EDGE
+    inner = coarse & (pieces.left > _EDGE) & (pieces.right < margin)
+    if int(inner.sum()) > _FEW and _is_page(pieces, inner, mask):
+        return "page"
     top, bottom = pieces.top[kept].min(), pieces.bottom[kept].max()
     left, right = pieces.left[kept].min(), pieces.right[kept].max()
-    tall = coarse & (pieces.height > 0.5 * (bottom - top))
-    if int((coarse & (pieces.height > 0.4 * (bottom - top))).sum()) > _PAGE:
-        return "page"
-    inner = (pieces.left > _EDGE) & (pieces.right < pieces.frame[1] - _EDGE)
+    tall = pieces.height > 0.5 * (bottom - top)
     apart = np.minimum(pieces.right, right) - np.maximum(pieces.left, left) < 0
     line = (pieces.width < _NARROW) & (pieces.height > 0.5 * pieces.frame[0])
-    rivals = tall & inner & apart & ~kept & ~line
+    rivals = inner & tall & apart & ~kept & ~line
     return "several" if rivals.any() else ""
+
+
+def _is_page(pieces: _Pieces, inner: NDArray[np.bool_], mask: Plane) -> bool:
+    """Say whether three pieces or more are written like digits of their own, or there is a crowd.
+
+    A glyph's stroke runs to and fro: it is longer than the piece is across. A dash's is not.
+    """
+    stroke = stroke_width(mask) / max(mask.shape)
+    across = np.hypot(pieces.width, pieces.height)
+    glyphs = inner & (pieces.area > _WINDING * stroke * across)
+    glyphs &= pieces.height > 0.3 * pieces.height.max()
+    return bool(int(glyphs.sum()) > _FEW or int(inner.sum()) > _CROWD)

@@ -33,9 +33,9 @@ _MAGIC: Final = {
     b"\xff\x4f\xff\x51": "JPEG2000",
     b"RIFF": "RIFF",
 }
-# A digit needs no more than this many pixels on the shorter side: the thinnest of strokes
-# (0.01 of a height that is 0.39 of the frame) is still two pixels wide.
-_ENOUGH: Final = 480
+# One digit needs no more than this many pixels on the shorter side: the thinnest of strokes
+# (0.01 of a height that is 0.39 of the frame) is still a pixel wide.
+DETAIL: Final = 240
 _EIGHT_BITS: Final = 255
 _TWELVE_BITS: Final = 4095
 _SIXTEEN_BITS: Final = 65535
@@ -73,12 +73,12 @@ class UndecodableError(Exception):
         return f"{self.reason}: {self.message}"
 
 
-def decode(content: bytes, limits: Limits) -> NDArray[np.uint8]:
+def decode(content: bytes, limits: Limits, *, detail: int = DETAIL) -> NDArray[np.uint8]:
     """Decode an image file to (h, w) grey or (h, w, 3) RGB; raise `UndecodableError`.
 
-    The content decides about the format, never a name. Images far larger than a digit needs
-    come out smaller, 16-bit and float values scaled, transparency filled with a paper that
-    the ink stands out from, EXIF-rotated pictures upright.
+    The content decides about the format, never a name. Images whose shorter side has twice the
+    `detail` (in pixels) or more come out smaller, 16-bit and float values scaled, transparency
+    filled with a paper that the ink stands out from, EXIF-rotated pictures upright.
     """
     if not content:
         raise UndecodableError("empty", "the file has no bytes")
@@ -92,9 +92,9 @@ def decode(content: bytes, limits: Limits) -> NDArray[np.uint8]:
         Image.open(BytesIO(content), formats=_FORMATS) as image,
     ):
         _refuse(image, limits)
-        image.draft(None, (_ENOUGH, _ENOUGH))
+        image.draft(None, (detail, detail))
         image.load()
-        return _shrink(_to_array(_upright(image)))
+        return _shrink(_to_array(_upright(image)), detail)
 
 
 @contextmanager
@@ -249,9 +249,9 @@ def _plain(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return rgb
 
 
-def _shrink(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _shrink(pixels: NDArray[np.uint8], detail: int) -> NDArray[np.uint8]:
     height, width = pixels.shape[:2]
-    factor = min(height, width) // _ENOUGH
+    factor = min(height, width) // detail
     if factor <= 1:
         return pixels
     size = (width // factor, height // factor)

@@ -3,18 +3,20 @@
 from dataclasses import dataclass
 from typing import Final
 
+import cv2
 import numpy as np
 
+from digitline.pixels.clutter import Findings
 from digitline.pixels.planes import Plane, grey, resize
 from digitline.pixels.plausibility import judge
-from digitline.pixels.views import View, view_again, view_evenly, view_through_shadows
+from digitline.pixels.views import View, cut, raise_ink, view_evenly, view_through_shadows
 
-# Views are compared on a sheet of about this size, and the best made anew so that the
-# digit's own longer side is about as large.
+# Views are compared on a sheet of about this size; then the digit itself is cut out of the
+# picture as large.
 _SHEET: Final = 112
 _LEAST_SHEET: Final = 96
 _DIGIT: Final = 96
-_MOST_SHEET: Final = 400
+_MARGIN: Final = 0.08
 # In smaller pictures a ruling cannot be told from a stroke.
 _RULED: Final = 20
 _TWO_TONE: Final = 0.01
@@ -23,8 +25,13 @@ _LIKELY: Final = 0.7
 
 @dataclass(frozen=True)
 class Found:
-    """The best view of a picture, made at `scale` times its size, and how likely it is right."""
+    """The ink of a digit: a mask (h, w) of 0 and 255, and the view that showed it.
 
+    `scale` is the size of the view over that of the picture, `likely` how much of the ink the
+    view probably got right, about 0 to 1.
+    """
+
+    mask: Plane
     view: View
     scale: float
     likely: float
@@ -40,14 +47,15 @@ def find_digit(image: Plane) -> Found | None:
         likely, best = _best(views + view_through_shadows(work, rulings=rulings))
     if best is None:
         return None
-    return Found(*_refine(sheet, best, scale, rulings=rulings), likely)
+    return Found(_cut_out(sheet, best), best, scale, likely)
 
 
 def prepare(sheet: Plane) -> tuple[Plane, float, bool]:
     """Bring a grey picture to working size; give the scale, and whether rulings can show."""
     longer = max(sheet.shape)
     scale = _SHEET / longer if longer > _SHEET else float(-(-_LEAST_SHEET // longer))
-    return _scaled(sheet, scale), scale, min(sheet.shape) > _RULED
+    work = resize(sheet, sheet.shape[1] * scale, sheet.shape[0] * scale)
+    return work, scale, min(sheet.shape) > _RULED
 
 
 def _best(views: list[View]) -> tuple[float, View | None]:
@@ -62,29 +70,44 @@ def _is_two_tone(sheet: Plane) -> bool:
     return bool(between < _TWO_TONE * sheet.size)
 
 
-def _scaled(sheet: Plane, scale: float) -> Plane:
-    return resize(sheet, sheet.shape[1] * scale, sheet.shape[0] * scale)
+def _cut_out(sheet: Plane, view: View) -> Plane:
+    """Cut the digit out of the picture, its longer side about 96 pixels, without a margin."""
+    left, top, right, bottom = _region(view.findings, view.inked.shape)
+    zoom = _DIGIT / max(view.findings.box[2:])
+    size = ((right - left) * zoom, (bottom - top) * zoom)
+    high, wide = (own / seen for own, seen in zip(sheet.shape, view.inked.shape, strict=True))
+    rows = slice(round(top * high), max(round(bottom * high), round(top * high) + 1))
+    columns = slice(round(left * wide), max(round(right * wide), round(left * wide) + 1))
+    work = resize(sheet[rows, columns], *size)
+    paper = _enlarge(view.paper[top:bottom, left:right], work)
+    relief = raise_ink(work, paper, dark=view.polarity == "dark")
+    fine = cut(relief, view.level, view.noise)
+    seen = _enlarge(_widen(view.findings.mask)[top:bottom, left:right].astype(np.float32), work)
+    digit = np.where(seen > 0, fine, 0).astype(np.uint8)
+    return _trim(digit if digit.any() else view.findings.mask)
 
 
-def _refine(sheet: Plane, first: View, scale: float, *, rulings: bool) -> tuple[View, float]:
-    """Read a small digit again, larger, if that finds the same one."""
-    size = max(first.findings.box[2:])
-    finer = min(scale * _DIGIT / size, _MOST_SHEET / max(sheet.shape))
-    if finer < 1.2 * scale:
-        return first, scale
-    second = view_again(_scaled(sheet, finer), first, rulings=rulings)
-    if second is None or not _agree(first, second, finer / scale):
-        return first, scale
-    return second, finer
-
-
-def _agree(first: View, second: View, zoom: float) -> bool:
-    one = [zoom * edge for edge in first.findings.box]
-    other = second.findings.box
-    size = max(one[2:])
-    corners = zip(
-        (one[0], one[1], one[0] + one[2], one[1] + one[3]),
-        (other[0], other[1], other[0] + other[2], other[1] + other[3]),
-        strict=True,
+def _region(findings: Findings, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """Take the digit's box with a margin: left, top, right, bottom."""
+    left, top, wide, tall = findings.box
+    margin = 2 + round(_MARGIN * max(wide, tall))
+    return (
+        max(0, left - margin),
+        max(0, top - margin),
+        min(shape[1], left + wide + margin),
+        min(shape[0], top + tall + margin),
     )
-    return all(abs(a - b) < 0.2 * size for a, b in corners)
+
+
+def _widen(mask: Plane) -> Plane:
+    return np.asarray(cv2.dilate(mask, np.ones((5, 5), np.uint8)), np.uint8)
+
+
+def _enlarge(part: np.typing.NDArray[np.float32], like: Plane) -> np.typing.NDArray[np.float32]:
+    size = (like.shape[1], like.shape[0])
+    return np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _trim(mask: Plane) -> Plane:
+    left, top, wide, tall = cv2.boundingRect(mask)
+    return mask[top : top + tall, left : left + wide]

@@ -8,46 +8,59 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digitline.pixels.planes import Plane, pad
+from digitline.pixels.planes import Plane, pad, resize
 
 Relief: TypeAlias = NDArray[np.float32]
 
 LEAST_CONTRAST: Final = 8.0
-_GRID: Final = 24
-_ROUNDS: Final = 6
-_MANY: Final = 8000
+_GRID: Final = 16
+_ROUNDS: Final = 5
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """An evenly lit sheet (h, w), stretched to 0..255 from `contrast` grey levels."""
+    """A picture whose light has been evened, whichever side is ink.
 
-    plane: Plane
-    contrast: float
+    `paper` (h, w) is how light the bare paper is; `flat` the evened picture at half the size,
+    stretched to 0..255.
+    """
+
+    paper: Relief
+    flat: Plane
 
 
 def flatten(work: Plane) -> Sheet | None:
-    """Take the smooth part of the light away, whichever side is ink; None for a blank sheet.
+    """Take the smooth part of the light away from a (h, w) picture; None for a blank sheet.
 
     A quadratic surface is fitted by least absolute deviation: ink, the smaller part of the
     picture, hardly moves it. It is taken away if ink and paper come out the better separated.
     """
+    half = resize(work, work.shape[1] / 2, work.shape[0] / 2)
+    surface = _fit_surface(work)
+    even = half - _spread(surface, half.shape)
+    evened, asis = _stretch(even), _stretch(half.astype(np.float32))
+    if evened is None or asis is None:
+        return None
+    if _separability(evened) > _separability(asis):
+        paper = _spread(surface, work.shape) + np.float32(np.median(even))
+        return Sheet(paper, evened)
+    return Sheet(np.full(work.shape, np.median(half), np.float32), asis)
+
+
+def _fit_surface(work: Plane) -> NDArray[np.float64]:
     small = cv2.resize(work, (_GRID, _GRID), interpolation=cv2.INTER_AREA)
     target = np.asarray(small).astype(np.float64).ravel()
-    basis = _surfaces(_GRID)
+    basis = _terms(_GRID)
     weights, surface = np.ones(len(target)), np.zeros(basis.shape[1])
     for _ in range(_ROUNDS):
         weighted = basis * weights[:, None]
         surface = np.asarray(np.linalg.solve(weighted.T @ basis, weighted.T @ target))
         weights = np.asarray(1 / np.maximum(np.abs(target - basis @ surface), 2.0))
-    even, asis = _stretch(work - _spread(surface, work.shape)), _stretch(work.astype(np.float32))
-    if even is None or asis is None:
-        return None
-    return even if _separability(even.plane) > _separability(asis.plane) else asis
+    return surface
 
 
 @lru_cache(maxsize=1)
-def _surfaces(side: int) -> NDArray[np.float64]:
+def _terms(side: int) -> NDArray[np.float64]:
     """List the terms of a quadratic over a square grid, (side * side, 6)."""
     steps = np.linspace(-1, 1, side)
     y, x = (axis.ravel() for axis in np.meshgrid(steps, steps, indexing="ij"))
@@ -62,46 +75,40 @@ def _spread(surface: NDArray[np.float64], shape: tuple[int, ...]) -> Relief:
     return np.asarray((one + y * (y1 + y * y2)) + x * (x1 + x * x2) + xy * y * x, np.float32)
 
 
-def _stretch(even: Relief) -> Sheet | None:
-    sample = even[::2, ::2] if even.size > _MANY else even
-    low, high = np.percentile(sample, [0.2, 99.8])
+def _stretch(even: Relief) -> Plane | None:
+    # A few stray pixels count only if there is nothing else.
+    few = even.size // 500
+    ordered = np.partition(even.ravel(), (few, even.size - 1 - few))
+    low, high = float(ordered[few]), float(ordered[-1 - few])
     if high - low < LEAST_CONTRAST:
-        low, high = even.min(), even.max()
+        low, high = float(even.min()), float(even.max())
     if high - low < LEAST_CONTRAST:
         return None
-    plane = ((even - low) * (255 / (high - low))).clip(0, 255).astype(np.uint8)
-    return Sheet(plane, float(high - low))
+    plane: Plane = ((even - low) * (255 / (high - low))).clip(0, 255).astype(np.uint8)
+    return plane
 
 
 def _separability(plane: Plane) -> float:
     """Measure how much of the variance a threshold explains (Otsu, 1979), from 0 to 1."""
     _, mask = cv2.threshold(plane, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    share = float(mask.mean()) / 255
-    above, whole = cv2.mean(plane, mask)[0], float(plane.mean())
-    between = share * (above - whole) ** 2 / max(1e-9, 1 - share)
-    return between / max(1e-9, float(plane.var()))
+    share = cv2.mean(mask)[0] / 255
+    above = cv2.mean(plane, mask)[0]
+    middle, spread = (float(part.item()) for part in cv2.meanStdDev(plane))
+    between = share * (above - middle) ** 2 / max(1e-9, 1 - share)
+    return between / max(1e-9, spread * spread)
 
 
-def raise_from_surface(flat: Sheet, *, dark: bool) -> Relief:
-    """Raise ink from paper that `flatten` has evened, back to its own contrast."""
-    bright = ~flat.plane if dark else flat.plane
-    raised = bright.astype(np.float32) * np.float32(flat.contrast / 255)
-    return raised - np.float32(np.median(raised))
+def paper_around(work: Plane, reach: float, *, dark: bool) -> Relief:
+    """Estimate the paper from all around: ink is what is narrower than `reach`.
 
-
-def raise_from_surroundings(work: Plane, reach: float, *, dark: bool) -> Relief:
-    """Raise ink, narrower than `reach` (of the longer side), from all around it.
-
-    The paper is the opening by a square of that size: it follows any shadow, but is taken
-    away together with strokes that are wider.
+    `reach` is a share of the longer side. The paper is the opening (or closing) by a square of
+    that size: it follows any shadow, but strokes that are wider go with it.
     """
-    bright = ~work if dark else work
-    longer = max(bright.shape)
+    longer = max(work.shape)
     side = 2 * round(reach * longer / 2) + 1
-    soft = np.asarray(cv2.GaussianBlur(bright, (0, 0), 0.006 * longer), np.uint8)
-    opened = cv2.morphologyEx(pad(soft, side), cv2.MORPH_OPEN, np.ones((side, side), np.uint8))[
-        side:-side, side:-side
-    ]
-    paper = np.asarray(cv2.GaussianBlur(opened, (0, 0), 0.01 * longer), np.float32)
-    raised = soft.astype(np.float32) - paper
-    return raised - np.float32(np.median(raised))
+    soft = np.asarray(cv2.GaussianBlur(work, (0, 0), 0.006 * longer), np.uint8)
+    filling = cv2.MORPH_CLOSE if dark else cv2.MORPH_OPEN
+    filled = cv2.morphologyEx(pad(soft, side), filling, np.ones((side, side), np.uint8))
+    inner = filled[side:-side, side:-side].astype(np.float32)
+    paper = np.asarray(cv2.GaussianBlur(inner, (0, 0), 0.01 * longer), np.float32)
+    return paper + np.float32(np.median(soft - paper))

@@ -1,6 +1,7 @@
 """Straight lines that cross or frame the picture: found, and erased without the strokes."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import cv2
@@ -9,10 +10,10 @@ from numpy.typing import NDArray
 
 from digitline.pixels.planes import Plane
 
-_SLOPES: Final = np.linspace(-0.06, 0.06, 9)
+_SLOPES: Final = np.linspace(-0.06, 0.06, 7)
 _SPANS: Final = 0.8
 _THIN: Final = 0.09
-_STRIPS: Final = 12
+_STRIPS: Final = 10
 _CLUTTERED: Final = 12
 _DIGIT: Final = 0.25
 _REACHING: Final = 120
@@ -96,13 +97,19 @@ def _cover(mask: Plane) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
     height, width = mask.shape
     strips = min(_STRIPS, width)
     profile = np.asarray(cv2.resize(mask, (strips, height), interpolation=cv2.INTER_AREA))
-    middles = (np.arange(strips) + 0.5) / strips * width - width / 2
-    shifts = np.rint(_SLOPES[:, None] * middles).astype(np.intp)
-    rows = (np.arange(height)[:, None] + shifts[:, None, :]).clip(0, height - 1)
-    picked = profile[rows, np.arange(strips)]
+    picked = profile.ravel()[_paths(height, width, strips)]
     reaching = np.count_nonzero(picked[..., [0, -1]] > _REACHING, axis=2)
     coverage = picked.mean(axis=2, dtype=np.float32) / 255 * (reaching > 0)
     return coverage.astype(np.float32), np.asarray(reaching, np.intp)
+
+
+@lru_cache(maxsize=64)
+def _paths(height: int, width: int, strips: int) -> NDArray[np.intp]:
+    """List the places of the strips that each sheared row crosses: (slopes, h, strips)."""
+    middles = (np.arange(strips) + 0.5) / strips * width - width / 2
+    shifts = np.rint(_SLOPES[:, None] * middles).astype(np.intp)
+    rows = (np.arange(height)[:, None] + shifts[:, None, :]).clip(0, height - 1)
+    return np.asarray(rows * strips + np.arange(strips))
 
 
 def _spread(high: NDArray[np.bool_], row: int) -> tuple[int, int]:
