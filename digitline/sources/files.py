@@ -4,16 +4,24 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path, PurePath
+from operator import attrgetter
+from pathlib import Path
+from typing import Final, NamedTuple, TypeAlias
 
 from digitline.errors import SourceError
-from digitline.names import portable
 from digitline.sources.item import Item, Problem
 
 # What lies beside images or Parquet and is none. Everything else is read, whatever it is called.
 SIDE_SUFFIXES = frozenset({".csv", ".html", ".ini", ".json", ".md", ".txt"})
 SIDE_NAMES = frozenset({"thumbs.db", "_metadata", "_common_metadata", "_success"})
+
+Location: TypeAlias = Path | bytes
+
+# Without `O_NONBLOCK`, opening a pipe waits for somebody to write to it.
+_PATIENTLY: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+_SIDE_ENDS: Final = tuple(SIDE_SUFFIXES)
+_NAME: Final = attrgetter("name")
+_NOT_REGULAR: Final = Problem("unsupported", "not a regular file")
 
 
 class UnreadableError(Exception):
@@ -31,16 +39,21 @@ class UnreadableError(Exception):
         return Problem(self.reason, self.message)
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """A file on the way through a folder, or what stands in the way.
 
-    `name` is its path within the folder, valid Unicode with `/` between the parts.
+    `name` is its path within the folder, valid Unicode with `/` between the parts, `location`
+    its path as the bytes the system knows it by.
     """
 
     name: str
-    path: Path
+    location: bytes
     problem: Problem | None = None
+
+    @property
+    def path(self) -> Path:
+        """Where it lies."""
+        return Path(os.fsdecode(self.location))
 
 
 @contextmanager
@@ -56,16 +69,16 @@ def reading(path: Path) -> Iterator[None]:
         ) from error
 
 
-def read_file(path: Path, max_bytes: int) -> bytes:
+def read_file(path: Location, max_bytes: int) -> bytes:
     """Read a regular file; `UnreadableError` says why not. A pipe or a device never blocks."""
     try:
-        with open(path, "rb", opener=_open_patiently) as file:
-            _admit(os.fstat(file.fileno()), max_bytes)
-            content = file.read(max_bytes + 1)
+        handle = os.open(path, _PATIENTLY)
+        try:
+            content = _read(handle, max_bytes)
+        finally:
+            os.close(handle)
     except FileNotFoundError:
         raise UnreadableError("vanished", "there is no such file") from None
-    except IsADirectoryError:
-        raise UnreadableError("unsupported", "a folder, not a file") from None
     except OSError as error:
         raise UnreadableError("unreadable", _say(error)) from None
     if not content:
@@ -90,13 +103,13 @@ def walk(root: Path) -> Iterator[Found]:
     `SIDE_NAMES`). A link to a folder is not followed, so no walk goes in circles; it is given with
     a problem, as are pipes, devices and folders that cannot be read.
     """
-    pending = [_enter(root, PurePath())]
+    pending = [_enter(os.fsencode(root), "")]
     while pending:
         found = next(pending[-1], None)
         if found is None:
             pending.pop()
-        elif isinstance(found, PurePath):
-            pending.append(_enter(root, found))
+        elif isinstance(found, _Folder):
+            pending.append(_enter(found.location, f"{found.name}/"))
         else:
             yield found
 
@@ -104,60 +117,71 @@ def walk(root: Path) -> Iterator[Found]:
 def is_side_file(name: str) -> bool:
     """Tell whether a file lies beside images without being one: hidden, a list, a page."""
     lowered = name.lower()
-    suffix = PurePath(lowered).suffix
-    return name.startswith(".") or suffix in SIDE_SUFFIXES or lowered in SIDE_NAMES
+    return name.startswith(".") or lowered.endswith(_SIDE_ENDS) or lowered in SIDE_NAMES
 
 
-def _enter(root: Path, folder: PurePath) -> Iterator[Found | PurePath]:
-    """List a folder in the order of its names' bytes: files as found, folders as their paths."""
+class _Folder(NamedTuple):
+    """A folder to go on with."""
+
+    name: str
+    location: bytes
+
+
+def _enter(location: bytes, within: str) -> Iterator[Found | _Folder]:
+    """List a folder in the order of its names' bytes; names begin with those it lies `within`."""
     try:
-        with os.scandir(root / folder) as listing:
-            entries = sorted(listing, key=lambda entry: os.fsencode(entry.name))
+        with os.scandir(location) as listing:
+            entries = sorted(listing, key=_NAME)
     except OSError as error:
-        yield _trouble(root, folder, "unreadable", f"the folder: {_say(error)}")
+        problem = Problem("unreadable", f"the folder: {_say(error)}")
+        yield Found(within.rstrip("/") or ".", location, problem)
         return
     for entry in entries:
-        place = folder / entry.name
-        if entry.name.startswith("."):
-            continue
+        last = entry.name.decode("utf-8", "backslashreplace")
         if entry.is_dir(follow_symlinks=False):
-            yield place
-        elif not is_side_file(entry.name):
-            yield _look_at(root, place, entry)
+            if not last.startswith("."):
+                yield _Folder(within + last, entry.path)
+        elif not is_side_file(last):
+            yield Found(within + last, entry.path, _find_problem(entry))
 
 
-def _look_at(root: Path, place: PurePath, entry: os.DirEntry[str]) -> Found:
+def _find_problem(entry: os.DirEntry[bytes]) -> Problem | None:
+    # The folder itself tells what is a plain file: only for others it takes a look at each.
+    if entry.is_file(follow_symlinks=False):
+        return None
     try:
         mode = entry.stat().st_mode
     except OSError as error:
         what = "a broken link" if entry.is_symlink() else _say(error)
-        return _trouble(root, place, "unreadable", what)
+        return Problem("unreadable", what)
     if stat.S_ISDIR(mode):
-        return _trouble(root, place, "unsupported", "a link to a folder, which is not followed")
-    if not stat.S_ISREG(mode):
-        return _trouble(root, place, "unsupported", "not a regular file")
-    return Found(_name(place), root / place)
-
-
-def _trouble(root: Path, place: PurePath, reason: str, message: str) -> Found:
-    return Found(_name(place), root / place, Problem(reason, message))
-
-
-def _name(place: PurePath) -> str:
-    return "/".join(map(portable, place.parts)) or "."
+        return Problem("unsupported", "a link to a folder, which is not followed")
+    return None if stat.S_ISREG(mode) else _NOT_REGULAR
 
 
 def _say(error: OSError) -> str:
     return (error.strerror or str(error)).lower()
 
 
-def _open_patiently(path: str, flags: int) -> int:
-    # Without `O_NONBLOCK`, opening a pipe waits for somebody to write to it.
-    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
+def _read(handle: int, max_bytes: int) -> bytes:
+    """Read an open file to its end, but no more than `max_bytes` and one."""
+    size = _admit(os.fstat(handle), max_bytes)
+    content = os.read(handle, size + 1)
+    if len(content) == size:
+        return content
+    pieces, length = [content], len(content)  # it grows or shrinks, or comes piece by piece
+    while pieces[-1] and length <= max_bytes:
+        pieces.append(os.read(handle, max_bytes + 1 - length))
+        length += len(pieces[-1])
+    return b"".join(pieces)
 
 
-def _admit(status: os.stat_result, max_bytes: int) -> None:
+def _admit(status: os.stat_result, max_bytes: int) -> int:
+    """Give the size of a regular file that is not too large."""
+    if stat.S_ISDIR(status.st_mode):
+        raise UnreadableError("unsupported", "a folder, not a file")
     if not stat.S_ISREG(status.st_mode):
-        raise UnreadableError("unsupported", "not a regular file")
+        raise UnreadableError(*_NOT_REGULAR)
     if status.st_size > max_bytes:
         raise UnreadableError("too-large", f"{status.st_size:,} bytes; the limit is {max_bytes:,}")
+    return status.st_size

@@ -9,9 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import chain, groupby, islice
-from operator import attrgetter
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -83,8 +82,7 @@ def _fits(name: str, pattern: str) -> bool:
     return fnmatchcase(name if "/" in pattern else name.rpartition("/")[2], pattern)
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One image to score.
 
     `name` goes into the answer. `opener` tells what `location`, an absolute path as the bytes the
@@ -146,7 +144,9 @@ def read_listing(path: Path, start: int, stop: int) -> list[Entry]:
 
 def to_entries(batch: pa.RecordBatch) -> list[Entry]:
     """Turn rows of `LISTING` into entries."""
-    return list(map(Entry, *(column.to_pylist() for column in batch.columns)))
+    return list(
+        map(Entry._make, zip(*(column.to_pylist() for column in batch.columns), strict=True))
+    )
 
 
 def read_entry(entry: Entry, max_bytes: int) -> bytes:
@@ -298,15 +298,13 @@ def _from_member(member: Member, path: Path, kind: Kind) -> Entry:
     location = os.fsencode(path)
     if member.problem is None:
         return Entry(member.name, kind, location, member.number)
-    reason, message = member.problem.reason, member.problem.message
-    return Entry(member.name, "nothing", location, member.number, reason, message)
+    return Entry(member.name, "nothing", location, member.number, *member.problem)
 
 
 def _from_walk(found: Found) -> Entry:
     if found.problem is None:
-        return _from_file(found.name, found.path)
-    reason, message = found.problem.reason, found.problem.message
-    return Entry(found.name, "nothing", os.fsencode(found.path), reason=reason, message=message)
+        return Entry(found.name, "file", found.location)
+    return Entry(found.name, "nothing", found.location, -1, *found.problem)
 
 
 def _some(batches: Iterator[pa.RecordBatch], spec: str) -> Iterator[pa.RecordBatch]:
@@ -320,18 +318,20 @@ def _some(batches: Iterator[pa.RecordBatch], spec: str) -> Iterator[pa.RecordBat
 
 def _to_batches(entries: Iterator[Entry]) -> Iterator[pa.RecordBatch]:
     while batch := list(islice(entries, ROW_GROUP)):
-        columns = [
-            pa.array(map(attrgetter(field.name), batch), field.type, size=len(batch))
-            for field in LISTING
-        ]
-        yield pa.record_batch(columns, schema=LISTING)
+        columns = zip(LISTING.types, zip(*batch, strict=True), strict=True)
+        yield pa.record_batch([pa.array(values, kind) for kind, values in columns], schema=LISTING)
 
 
 def _runs(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
-    """Split entries where the file changes, or rows of Parquet do not follow one another."""
+    """Split entries where the way to open them changes, the Parquet file or archive, or its rows.
+
+    Files make one run, as each is opened by itself.
+    """
 
     def kind(pair: tuple[int, Entry]) -> tuple[str, bytes, int]:
         place, entry = pair
+        if entry.opener in {"file", "nothing"}:
+            return "file", b"", 0
         follows = entry.row - place if entry.opener in {"raw", "normalised"} else 0
         return entry.opener, entry.location, follows
 
@@ -343,7 +343,7 @@ def _read_file(entry: Entry, max_bytes: int) -> bytes | UnreadableError:
     if entry.opener == "nothing":
         return UnreadableError(entry.reason, entry.message)
     try:
-        return read_file(entry.path, max_bytes)
+        return read_file(entry.location, max_bytes)
     except UnreadableError as error:
         return error
 

@@ -59,8 +59,8 @@ def test_a_folder_that_cannot_be_listed_is_told(
     (tmp_path / "open.png").write_bytes(b"x")
     real = os.scandir
 
-    def deny(path: Path) -> object:
-        if Path(path).name == "locked":
+    def deny(path: bytes) -> object:
+        if Path(os.fsdecode(path)).name == "locked":
             raise PermissionError(13, "Permission denied", str(path))
         return real(path)
 
