@@ -7,7 +7,8 @@ module sets its private `_optimizer`; nothing else in Digitline touches a privat
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +62,7 @@ class Adam:
         self.first: Weights = []
         self.second: Weights = []
         self.mean: Weights = []
+        self._helper = ThreadPoolExecutor(1, thread_name_prefix="adam")
 
     def begin(self, weights: Weights) -> None:
         """Start anew from `weights`."""
@@ -79,11 +81,17 @@ class Adam:
         # Looks back over a tenth of the steps until that is more than `averaging`.
         share = 1 / max(1.0, min(self.averaging, 1 + self.step / 10))
         floor = self.epsilon * math.sqrt(bias_2)
-        for arrays in zip(params, grads, self.first, self.second, self.mean, strict=True):
-            flat = [array.reshape(-1) for array in arrays]
-            for start in range(0, flat[0].size, _BLOCK):
-                block = [array[start : start + _BLOCK] for array in flat]
-                self._update_block(block, pace, floor, share)
+        blocks = list(_blocks(params, grads, self.first, self.second, self.mean))
+        # Blocks are independent, and numpy lets two threads compute: the result is the same.
+        other = self._helper.submit(self._update_blocks, blocks[1::2], pace, floor, share)
+        self._update_blocks(blocks[::2], pace, floor, share)
+        other.result()
+
+    def _update_blocks(
+        self, blocks: Iterable[Weights], pace: float, floor: float, share: float
+    ) -> None:
+        for block in blocks:
+            self._update_block(block, pace, floor, share)
 
     def _update_block(self, block: Weights, pace: float, floor: float, share: float) -> None:
         weight, slope, first, second, mean = block
@@ -110,6 +118,14 @@ class Adam:
         """Let `partial_fit` end as it does anyway. scikit-learn calls this on a plateau."""
         del msg, verbose
         return True
+
+
+def _blocks(*arrays: Sequence[NDArray[np.float32]]) -> Iterator[Weights]:
+    """Cut arrays that belong together into blocks that fit the cache together."""
+    for together in zip(*arrays, strict=True):
+        flat = [array.reshape(-1) for array in together]
+        for start in range(0, flat[0].size, _BLOCK):
+            yield [array[start : start + _BLOCK] for array in flat]
 
 
 def install(model: MLPClassifier, optimiser: Adam) -> None:
