@@ -3,17 +3,20 @@
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from digitline.learning.hardness import EVERY, Hardness
 from digitline.learning.recipe import Recipe
-from digitline.learning.stream import DIGITS, Chunk, Part, ahead, shuffled
+from digitline.learning.stream import DIGITS, Chunk, Part, ahead, in_order, shuffled
 from digitline.pixels.distort import distort
 
 # Rows handed over at a time: 16 MB as float32.
 _CHUNK = 5_000
 _AHEAD = 2
+_LOOK = 0
 
 
 @dataclass(frozen=True)
@@ -35,28 +38,44 @@ class Feed:
         self._recipe = recipe
         self._parts = parts
         self._seed = seed
+        self.hardness = Hardness(int(counts.sum()), recipe.focus, recipe.hard)
         self._class_weights = _class_weights(recipe, counts)
         self._weighted = recipe.class_weight != "none" or len({part.weight for part in parts}) > 1
+
+    def rows_of_epochs(self, epochs: int) -> list[int]:
+        """Tell how many rows each epoch visits."""
+        first = min(epochs, EVERY - 1)
+        return [len(self.hardness.losses)] * first + [self.hardness.visits] * (epochs - first)
 
     def epoch(self, number: int) -> Iterator[Meal]:
         """Yield the rows of an epoch, counted from 1, in whole mini-batches but for the last."""
         batch = self._recipe.batch
         size = batch * max(1, _CHUNK // batch)
-        rows = shuffled(self._parts, size, np.random.default_rng([self._seed, number]))
+        rng = np.random.default_rng([self._seed, number])
+        chosen = self.hardness.choose(number, rng)
+        rows = shuffled(self._parts, size, rng, chosen=chosen)
+        return self._make(rows, [self._seed, number], self._recipe.label_noise)
+
+    def look(self, number: int) -> Iterator[Meal]:
+        """Yield all rows in the order of the files, distorted anew for a look before an epoch."""
+        return self._make(in_order(self._parts), [self._seed, number, _LOOK], label_noise=0)
+
+    def _make(self, chunks: Iterator[Chunk], seed: list[int], label_noise: float) -> Iterator[Meal]:
         # A generator of its own for each chunk: whichever thread makes it, it comes out the same.
         items = (
-            (chunk, np.random.default_rng([self._seed, number, place]))
-            for place, chunk in enumerate(rows, start=1)
+            (chunk, np.random.default_rng([*seed, place]))
+            for place, chunk in enumerate(chunks, start=1)
         )
-        return ahead(items, self._prepare, workers=os.cpu_count() or 1, depth=_AHEAD)
+        prepare = partial(self._prepare, label_noise=label_noise)
+        return ahead(items, prepare, workers=os.cpu_count() or 1, depth=_AHEAD)
 
-    def _prepare(self, item: tuple[Chunk, np.random.Generator]) -> Meal:
+    def _prepare(self, item: tuple[Chunk, np.random.Generator], label_noise: float) -> Meal:
         chunk, rng = item
         digits = scale(distort(chunk.digits, self._recipe.distortion, rng))
         labels = chunk.labels
         weights = chunk.weights * self._class_weights[labels] if self._weighted else None
-        if self._recipe.label_noise:
-            wrong = rng.random(len(labels)) < self._recipe.label_noise
+        if label_noise:
+            wrong = rng.random(len(labels)) < label_noise
             labels = np.where(wrong, rng.integers(0, DIGITS, len(labels), np.int8), labels)
         return Meal(digits, labels, weights)
 

@@ -3,7 +3,8 @@
 import hashlib
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +33,7 @@ __all__ = ["Epoch", "Fitted", "Part", "fit", "plan_digest"]
 
 FEWEST_ROWS = 20
 # Changes whenever the same plan would give another result than before.
-_VERSION = "1"
+_VERSION = "2"
 
 
 @dataclass(frozen=True)
@@ -128,8 +129,10 @@ class _Training:
         self._recipe = recipe
         self._validation = validation
         self._feed = Feed(recipe, train, counts, seed)
-        steps = math.ceil(int(counts.sum()) / recipe.batch)
-        self._optimiser = Adam(_schedule(recipe, steps), recipe.averaging * steps)
+        steps = [
+            math.ceil(rows / recipe.batch) for rows in self._feed.rows_of_epochs(recipe.epochs)
+        ]
+        self._optimiser = Adam(_schedule(recipe, steps), recipe.averaging * steps[-1])
         self._model = new_model(recipe, seed)
         self._optimiser.begin(weights_of(self._model))
         install(self._model, self._optimiser)
@@ -153,6 +156,8 @@ class _Training:
         """Pass over the training rows once, then validate."""
         began = time.perf_counter()
         number = len(self.curve) + 1
+        if self._feed.hardness.is_due(number):
+            self._look(number)
         losses, counts = [], []
         for meal in self._feed.epoch(number):
             losses.append(step_through(self._model, meal, self._recipe.batch))
@@ -208,28 +213,50 @@ class _Training:
             "mean": self._optimiser.mean,
             "best": self._best,
         }
-        return {
+        arrays = {
             f"{kind}_{place}": array
             for kind, arrays in kinds.items()
             for place, array in enumerate(arrays)
         }
+        return {"hardness": self._feed.hardness.losses, **arrays}
+
+    def _look(self, number: int) -> None:
+        """Look up how hard each training row is for the averaged weights."""
+        first = 0
+        with self._averaged() as model:
+            for meal in self._feed.look(number):
+                chances = model.predict_proba(meal.digits)
+                self._feed.hardness.note(first, _losses(chances, meal.labels))
+                first += len(meal.labels)
 
     def _validate(self) -> tuple[float, float]:
         """Give the mean loss and the share of errors of the averaged weights."""
+        loss, wrong, rows = 0.0, 0, 0
+        with self._averaged() as model:
+            for batch in read_batches(self._validation, ["label", "px"]):
+                truth = labels(batch)
+                chances = model.predict_proba(scale(pixels(batch)))
+                loss += float(_losses(chances, truth).sum(dtype=np.float64))
+                wrong += int((chances.argmax(axis=1) != truth).sum())
+                rows += len(truth)
+        return loss / rows, wrong / rows
+
+    @contextmanager
+    def _averaged(self) -> Iterator[MLPClassifier]:
+        """Lend the model with its averaged weights."""
         own = self._model.coefs_, self._model.intercepts_
         layers = len(own[0])
         mean = self._optimiser.mean
         self._model.coefs_, self._model.intercepts_ = mean[:layers], mean[layers:]
-        loss, wrong, rows = 0.0, 0, 0
-        for batch in read_batches(self._validation, ["label", "px"]):
-            truth = labels(batch)
-            chances = self._model.predict_proba(scale(pixels(batch)))
-            right = chances[np.arange(len(truth)), truth]
-            loss -= float(np.log(np.maximum(right, 1e-30), dtype=np.float64).sum())
-            wrong += int((chances.argmax(axis=1) != truth).sum())
-            rows += len(truth)
+        yield self._model
         self._model.coefs_, self._model.intercepts_ = own
-        return loss / rows, wrong / rows
+
+
+def _losses(chances: NDArray[np.float32], truth: NDArray[np.int8]) -> NDArray[np.float32]:
+    """Give the cross-entropy of each of n rows, (n,)."""
+    right = chances[np.arange(len(truth)), truth]
+    losses: NDArray[np.float32] = -np.log(np.maximum(right, 1e-30))
+    return losses
 
 
 def _check_rows(train: Sequence[Part], validation: Path) -> NDArray[np.int64]:
@@ -249,12 +276,12 @@ def _check_rows(train: Sequence[Part], validation: Path) -> NDArray[np.int64]:
     return counts
 
 
-def _schedule(recipe: Recipe, steps: int) -> Schedule:
-    """Turn the recipe's epochs into steps, `steps` an epoch."""
+def _schedule(recipe: Recipe, steps: Sequence[int]) -> Schedule:
+    """Turn the recipe's epochs into steps, of which `steps` tells how many each takes."""
     return Schedule(
         highest=recipe.rate,
-        warm_up=round(recipe.warm_up * steps),
-        total=recipe.epochs * steps,
+        warm_up=round(recipe.warm_up * steps[0]),
+        total=sum(steps),
         final=recipe.final_rate,
     )
 

@@ -54,6 +54,15 @@ class Recipe(BaseModel):
     class_weight: Literal["none", "balanced"] = Field(
         default="none", description="`balanced` lets every digit count the same in sum"
     )
+    focus: float = Field(
+        default=0,
+        ge=0,
+        lt=1,
+        description="share of the easy rows that an epoch leaves out; which ones, changes",
+    )
+    hard: float = Field(
+        default=0.2, ge=0, le=1, description="share of the rows that count as hard, for `focus`"
+    )
     label_noise: float = Field(
         default=0, ge=0, lt=1, description="share of labels replaced at random, anew every epoch"
     )

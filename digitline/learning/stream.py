@@ -53,6 +53,10 @@ class Chunk:
         """Count the rows."""
         return len(self.labels)
 
+    def only(self, chosen: NDArray[np.bool_]) -> "Chunk":
+        """Keep the rows that are chosen, (n,)."""
+        return Chunk(self.digits[chosen], self.labels[chosen], self.weights[chosen])
+
 
 def count_labels(path: Path) -> NDArray[np.int64]:
     """Count the rows of each digit, (10,).
@@ -71,25 +75,37 @@ def count_labels(path: Path) -> NDArray[np.int64]:
 
 
 def shuffled(
-    parts: Sequence[Part], size: int, rng: np.random.Generator, window: int = _WINDOW
+    parts: Sequence[Part],
+    size: int,
+    rng: np.random.Generator,
+    window: int = _WINDOW,
+    chosen: NDArray[np.bool_] | None = None,
 ) -> Iterator[Chunk]:
     """Yield every row once, in chunks of `size` (the last may be shorter), in random order.
+
+    Where rows are `chosen`, (n,) in the order of the files, the others are left out.
 
     Row groups come in random order into a pool of `window` rows from which rows are drawn at
     random: up to that many rows, every order is as likely as any other; beyond, rows still mix
     over many groups, and the memory needed does not grow with their number.
     """
-    lengths = {part: _group_lengths(part.path) for part in parts}
-    groups = [(part, number) for part in parts for number in range(len(lengths[part]))]
-    longest = max((length for part in parts for length in lengths[part]), default=0)
-    total = sum(sum(lengths[part]) for part in parts)
+    groups = list(_groups(parts))
+    longest = max((group.rows for group in groups), default=0)
+    total = sum(group.rows for group in groups)
     pool = _Pool(min(total, window + longest))
     for place in rng.permutation(len(groups)):
-        pool.put(_read_group(*groups[place]))
+        group = groups[place]
+        chunk = _read_group(group)
+        pool.put(chunk if chosen is None else chunk.only(chosen[group.first :][: group.rows]))
         while pool.size > window:
             yield pool.draw(size, rng)
     while pool.size:
         yield pool.draw(size, rng)
+
+
+def in_order(parts: Sequence[Part]) -> Iterator[Chunk]:
+    """Yield every row once, a row group at a time, in the order of the files."""
+    return map(_read_group, _groups(parts))
 
 
 class _Pool:
@@ -141,16 +157,32 @@ def ahead(
             pool.shutdown(cancel_futures=True)
 
 
-def _group_lengths(path: Path) -> list[int]:
-    with open_parquet(path) as file:
-        found = file.metadata
-        return [found.row_group(number).num_rows for number in range(found.num_row_groups)]
+@dataclass(frozen=True)
+class _Group:
+    """A row group: its part, its number there, and the rows of all parts before it."""
+
+    part: Part
+    number: int
+    first: int
+    rows: int
 
 
-def _read_group(part: Part, number: int) -> Chunk:
+def _groups(parts: Sequence[Part]) -> Iterator[_Group]:
+    first = 0
+    for part in parts:
+        with open_parquet(part.path) as file:
+            found = file.metadata
+            lengths = [found.row_group(number).num_rows for number in range(found.num_row_groups)]
+        for number, rows in enumerate(lengths):
+            yield _Group(part, number, first, rows)
+            first += rows
+
+
+def _read_group(group: _Group) -> Chunk:
     # Opened anew each time: a file kept mapped would count as memory page by page.
+    part = group.part
     with open_parquet(part.path) as file:
-        table = file.read_row_group(number, columns=["label", "px"]).combine_chunks()
+        table = file.read_row_group(group.number, columns=["label", "px"]).combine_chunks()
     batches = table.to_batches()
     batch = batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
     weights = np.full(batch.num_rows, part.weight, np.float32)

@@ -104,7 +104,7 @@ recipe, train, validation, checkpoint = sys.argv[1:]
 
 def tell(epoch):
     print(epoch.number, flush=True)
-    if epoch.number == 2:
+    if epoch.number == 4:
         time.sleep(60)
 
 fit(Recipe.model_validate_json(recipe), [Part(Path(train))], Path(validation), seed=1,
@@ -116,23 +116,24 @@ def test_a_killed_training_resumes_to_the_same_result(
     recipe: Recipe, rows: tuple[Path, Path], tmp_path: Path
 ) -> None:
     train, validation = rows
+    recipe = recipe.model_copy(update={"epochs": 6, "focus": 0.6})
     checkpoint = tmp_path / "half.npz"
     arguments = [recipe.model_dump_json(), str(train), str(validation), str(checkpoint)]
     command = [sys.executable, "-c", CHILD, *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
-        assert [child.stdout.readline() for _ in range(2)] == ["1\n", "2\n"]
+        assert [child.stdout.readline() for _ in range(4)] == ["1\n", "2\n", "3\n", "4\n"]
         child.send_signal(signal.SIGKILL)
     assert child.returncode == -signal.SIGKILL
     told: list[Epoch] = []
     resumed = fit(
         recipe, [Part(train)], validation, seed=1, checkpoint=checkpoint, on_epoch=told.append
     )
-    assert resumed.resumed == 2
-    assert [epoch.number for epoch in told] == [1, 2, 3, 4]
+    assert resumed.resumed == 4
+    assert [epoch.number for epoch in told] == [1, 2, 3, 4, 5, 6]
     assert same(resumed, fit(recipe, [Part(train)], validation, seed=1))
     whole = fit(recipe, [Part(train)], validation, seed=1, checkpoint=checkpoint)
-    assert whole.resumed == 4
+    assert whole.resumed == 6
     assert same(whole, resumed)
 
 
@@ -327,3 +328,20 @@ def test_ctrl_c_ends_a_step(recipe: Recipe) -> None:
         warnings.simplefilter("ignore")
         with pytest.raises(KeyboardInterrupt):
             step_through(model, Meal(np.zeros((5, 784), np.float32), np.zeros(5, np.int8), None), 5)
+
+
+def test_focus_spends_steps_on_hard_rows(recipe: Recipe, rows: tuple[Path, Path]) -> None:
+    train, validation = rows
+    seen: list[int] = []
+    focused = recipe.model_copy(update={"focus": 0.75, "hard": 0.25, "epochs": 5})
+    with pytest.MonkeyPatch.context() as patch:
+
+        def count(model: MLPClassifier, meal: Meal, batch: int) -> float:
+            seen.append(len(meal.labels))
+            return step_through(model, meal, batch)
+
+        patch.setattr("digitline.learning.fit.step_through", count)
+        fitted = fit(focused, [Part(train)], validation, seed=1)
+    assert seen == [800, 800, 350, 350, 350]
+    # The schedule ends with the last step, however many rows the epochs had.
+    assert fitted.curve[-1].rate < 0.01 * focused.rate

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from digitline.errors import SettingsError, TrainingError
-from digitline.learning.stream import Part, ahead, count_labels, shuffled
+from digitline.learning.stream import Part, ahead, count_labels, in_order, shuffled
 from digitline.rows import ROW_GROUP
 
 Write = Callable[[str, NDArray[np.uint8], NDArray[np.int8]], Path]
@@ -45,6 +45,22 @@ def test_an_epoch_gives_every_row_once_in_another_order_each_time(write: Write) 
         assert np.array_equal(weights, [1 if n < count else 2.5 for n in place])
         orders.append(place)
     assert orders[0] == orders[1] != orders[2]
+
+
+def test_rows_that_are_not_chosen_are_left_out(write: Write) -> None:
+    count = ROW_GROUP + 100
+    labels = (np.arange(count) % 10).astype(np.int8)
+    parts = [
+        Part(write("a", numbered(count), labels)),
+        Part(write("b", numbered(300, count), labels[:300])),
+    ]
+    chosen = np.random.default_rng(3).random(count + 300) < 0.3
+    chunks = shuffled(parts, 1000, np.random.default_rng(1), chosen=chosen)
+    found = [n for chunk in chunks for n in numbers(chunk.digits)]
+    assert sorted(found) == list(np.flatnonzero(chosen))
+    assert [n for chunk in in_order(parts) for n in numbers(chunk.digits)] == list(
+        range(count + 300)
+    )
 
 
 def test_rows_of_many_row_groups_mix(write: Write) -> None:
