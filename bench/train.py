@@ -244,20 +244,22 @@ def _fit_torch(name: str, seed: int) -> Result:
     recipe = load_recipe(name)
     parts = [Part(WORK / "train.parquet")]
     counts = count_labels(parts[0].path)
-    steps = -(-int(counts.sum()) // recipe.batch)
+    feed, cost = Feed(recipe, parts, counts, seed), torch.nn.functional.cross_entropy
+    steps = feed.steps()
     torch.manual_seed(seed)
     network = _torch_network(torch, recipe)
     optimiser = torch.optim.Adam(network.parameters(), lr=recipe.rate, fused=True)
-    warm_up, total = round(recipe.warm_up * steps), recipe.epochs * steps
+    warm_up, total = round(recipe.warm_up * steps[0]), sum(steps)
     schedule = Schedule(recipe.rate, warm_up, total, recipe.final_rate)
-    decay = 1 - 1 / max(1.0, recipe.averaging * steps)
+    decay = 1 - 1 / max(1.0, recipe.averaging * steps[-1])
     averaged = averaging.AveragedModel(
         network, multi_avg_fn=averaging.get_ema_multi_avg_fn(decay), use_buffers=False
     )
-    feed, cost = Feed(recipe, parts, counts, seed), torch.nn.functional.cross_entropy
     held_out, truth = map(torch.from_numpy, _load("validation"))
     best, kept, step = float("inf"), averaged.state_dict(), 0
     for number in range(1, recipe.epochs + 1):
+        if feed.hardness.is_due(number):
+            _look(torch, averaged, feed, number)
         for meal in feed.epoch(number):
             digits, targets = torch.from_numpy(meal.digits), torch.from_numpy(meal.labels).long()
             for start in range(0, len(digits), recipe.batch):
@@ -281,6 +283,17 @@ def _fit_torch(name: str, seed: int) -> Result:
         return found
 
     return Result(recipe.epochs, predict)
+
+
+def _look(torch: ModuleType, network: Any, feed: Feed, number: int) -> None:  # noqa: ANN401 - torch is optional
+    """Look up how hard each training row is, as `fit` does."""
+    first = 0
+    with torch.no_grad():
+        for meal in feed.look(number):
+            digits, targets = torch.from_numpy(meal.digits), torch.from_numpy(meal.labels).long()
+            losses = torch.nn.functional.cross_entropy(network(digits), targets, reduction="none")
+            feed.hardness.note(first, losses.numpy())
+            first += len(targets)
 
 
 def _torch_network(torch: ModuleType, recipe: Recipe) -> Any:  # noqa: ANN401 - torch is optional

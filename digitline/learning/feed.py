@@ -1,5 +1,6 @@
 """What a network is fed: training rows shuffled, distorted and weighted, made ahead of need."""
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -42,10 +43,12 @@ class Feed:
         self._class_weights = _class_weights(recipe, counts)
         self._weighted = recipe.class_weight != "none" or len({part.weight for part in parts}) > 1
 
-    def rows_of_epochs(self, epochs: int) -> list[int]:
-        """Tell how many rows each epoch visits."""
-        first = min(epochs, EVERY - 1)
-        return [len(self.hardness.losses)] * first + [self.hardness.visits] * (epochs - first)
+    def steps(self) -> list[int]:
+        """Tell how many mini-batches each epoch has."""
+        first = min(self._recipe.epochs, EVERY - 1)
+        rest = self._recipe.epochs - first
+        rows = [len(self.hardness.losses)] * first + [self.hardness.visits] * rest
+        return [math.ceil(count / self._recipe.batch) for count in rows]
 
     def epoch(self, number: int) -> Iterator[Meal]:
         """Yield the rows of an epoch, counted from 1, in whole mini-batches but for the last."""

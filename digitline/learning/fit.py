@@ -1,7 +1,6 @@
 """The fitting loop around `MLPClassifier`: distort, step, average, validate, keep the best."""
 
 import hashlib
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -129,9 +128,7 @@ class _Training:
         self._recipe = recipe
         self._validation = validation
         self._feed = Feed(recipe, train, counts, seed)
-        steps = [
-            math.ceil(rows / recipe.batch) for rows in self._feed.rows_of_epochs(recipe.epochs)
-        ]
+        steps = self._feed.steps()
         self._optimiser = Adam(_schedule(recipe, steps), recipe.averaging * steps[-1])
         self._model = new_model(recipe, seed)
         self._optimiser.begin(weights_of(self._model))
