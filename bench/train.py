@@ -198,7 +198,8 @@ def _fit_recipe(name: str, seed: int) -> Result:
         seed=seed,
         checkpoint=checkpoint,
     )
-    checkpoint.unlink()
+    for path in WORK.glob(f"{checkpoint.stem}*.npz"):
+        path.unlink()
     return Result(len(fitted.curve), fitted.model.predict)
 
 

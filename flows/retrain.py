@@ -19,7 +19,7 @@ from digitline.commit import Manifest, describe, locked, write_manifest
 from digitline.errors import IncompatibleError, NoModelError, OrchestrationError
 from digitline.home import Home
 from digitline.judging.gate import Kind, Promotion, Verdict, overrule
-from digitline.learning.fit import Part
+from digitline.learning.fit import Part, member_checkpoint
 from digitline.learning.parts import Origin
 from digitline.learning.recipe import Recipe, load_recipe
 from digitline.models.card import Card, Facts
@@ -283,7 +283,7 @@ def _challenge(
         evaluated = evaluate_challenger(
             calibrated.draft,
             calibrated.sha256,
-            trained.curve[trained.best_epoch - 1].validation_error,
+            trained.validation_error,
             calibrated.certificate,
             calibrated.oddness_limit,
             split.test,
@@ -424,7 +424,9 @@ def _finish(run: Run, version: str, plan: Plan, trained: Trained, calibrated: Ca
     )
     calibrated.draft.unlink(missing_ok=True)
     trained.draft.unlink(missing_ok=True)
-    trained.draft.with_suffix(".npz").unlink(missing_ok=True)
+    for member in range(plan.recipe.members):
+        checkpoint = member_checkpoint(trained.draft.with_suffix(".npz"), member)
+        checkpoint.unlink(missing_ok=True)
     if plan.start is not None:
         plan.start.network.unlink(missing_ok=True)
 

@@ -41,7 +41,7 @@ def find_start(
     except (NoModelError, IncompatibleError):
         return None
     same_recipe = card.recipe_digest == digest_of(recipe.model_dump(mode="json"))
-    if not same_recipe or card.normaliser != NORMALISER:
+    if not same_recipe or recipe.members > 1 or card.normaliser != NORMALISER:
         return None
     new = _new_rows(card, files, home)
     if not new:

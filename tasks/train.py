@@ -36,6 +36,7 @@ class Trained(BaseModel):
     sha256: str
     curve: tuple[Epoch, ...]
     best_epoch: int
+    validation_error: float
     seconds: float
 
 
@@ -54,7 +55,8 @@ def train_network(
     The checkpoint beside the draft lets a training that was killed go on, to the same result.
     """
     layers = "-".join(map(str, (784, *recipe.hidden, 10)))
-    epochs = recipe.epochs if start is None else recipe.warmed().epochs
+    epochs = recipe.members * (recipe if start is None else recipe.warmed()).epochs
+    layers += "" if recipe.members == 1 else f", {recipe.members} of them"
     origin = "" if start is None else f", from {start.version}"
     _log.info("  train      recipe %s: %s, %s epochs%s", name, layers, epochs, origin)
     with showing("train", epochs) as advance:
@@ -74,6 +76,7 @@ def train_network(
         sha256=write_draft(draft, fitted.model),
         curve=fitted.curve,
         best_epoch=fitted.best_epoch,
+        validation_error=fitted.validation_error,
         seconds=fitted.seconds,
     )
 

@@ -14,6 +14,7 @@ from sklearn.neural_network import MLPClassifier
 from digitline.commit import file_digest
 from digitline.errors import TrainingError
 from digitline.learning.checkpoint import Progress, load, save
+from digitline.learning.committee import member_seed, merge
 from digitline.learning.epoch import Epoch
 from digitline.learning.feed import Feed, scale
 from digitline.learning.network import (
@@ -41,7 +42,8 @@ class Fitted:
 
     model: MLPClassifier
     curve: tuple[Epoch, ...]
-    best_epoch: int  # whose averaged weights the model has
+    best_epoch: int  # whose averaged weights the model has; of a committee, the best member's
+    validation_error: float
     seconds: float  # of all epochs, over every resumption
     rows: int
     warm: bool  # started from an earlier model
@@ -73,30 +75,37 @@ def fit(
     if start is not None:
         check_start(start, recipe)
         recipe = recipe.warmed()
-    plan = plan_digest(recipe, train, validation, seed=seed, start=start)
-    training = _Training(recipe, train, validation, seed, counts)
-    if start is not None:
-        training.start_from(start)
-    if checkpoint is not None:
-        training.load(checkpoint, plan)
-    resumed = len(training.curve)
-    for epoch in training.curve:
-        on_epoch(epoch)
-    while not training.is_over:
-        epoch = training.run_epoch()
-        if checkpoint is not None:
-            training.save(checkpoint, plan)
-        on_epoch(epoch)
+    members: list[MLPClassifier] = []
+    curve: list[Epoch] = []
+    resumed = 0
+    for member in range(recipe.members):
+        own_seed = member_seed(seed, member)
+        training = _Training(recipe, train, validation, own_seed, counts, before=curve)
+        if start is not None:
+            training.start_from(start)
+        plan = plan_digest(recipe, train, validation, seed=own_seed, start=start)
+        place = None if checkpoint is None else member_checkpoint(checkpoint, member)
+        resumed += training.run(place, plan, on_epoch)
+        members.append(training.finish())
+        curve += training.curve
+    model = merge(members, recipe)
+    best = min(curve, key=lambda epoch: epoch.validation_loss)
     return Fitted(
-        model=training.finish(),
-        curve=tuple(training.curve),
-        best_epoch=training.best_epoch,
-        seconds=sum(epoch.seconds for epoch in training.curve),
+        model=model,
+        curve=tuple(curve),
+        best_epoch=best.number,
+        validation_error=_validate(model, validation)[1],
+        seconds=sum(epoch.seconds for epoch in curve),
         rows=int(counts.sum()),
         warm=start is not None,
         resumed=resumed,
-        stopped_early=len(training.curve) < recipe.epochs,
+        stopped_early=len(curve) < recipe.members * recipe.epochs,
     )
+
+
+def member_checkpoint(checkpoint: Path, member: int) -> Path:
+    """Name the checkpoint of a member of a committee; the first one's is that of the training."""
+    return checkpoint if member == 0 else checkpoint.with_stem(f"{checkpoint.stem}-{member}")
 
 
 def plan_digest(
@@ -124,8 +133,10 @@ class _Training:
         validation: Path,
         seed: int,
         counts: NDArray[np.int64],
+        before: Sequence[Epoch],
     ) -> None:
         self._recipe = recipe
+        self._before = len(before)
         self._validation = validation
         self._feed = Feed(recipe, train, counts, seed)
         steps = self._feed.steps()
@@ -149,6 +160,20 @@ class _Training:
         copy_weights(weights_of(model), weights_of(self._model))
         self._optimiser.begin(weights_of(self._model))
 
+    def run(self, checkpoint: Path | None, plan: str, on_epoch: Callable[[Epoch], None]) -> int:
+        """Run all epochs that are left; give how many came from the checkpoint."""
+        if checkpoint is not None:
+            self.load(checkpoint, plan)
+        resumed = len(self.curve)
+        for epoch in self.curve:
+            on_epoch(epoch)
+        while not self.is_over:
+            epoch = self.run_epoch()
+            if checkpoint is not None:
+                self.save(checkpoint, plan)
+            on_epoch(epoch)
+        return resumed
+
     def run_epoch(self) -> Epoch:
         """Pass over the training rows once, then validate."""
         began = time.perf_counter()
@@ -159,10 +184,11 @@ class _Training:
         for meal in self._feed.epoch(number):
             losses.append(step_through(self._model, meal, self._recipe.batch))
             counts.append(len(meal.labels))
-        loss, error = self._validate()
+        with self._averaged() as model:
+            loss, error = _validate(model, self._validation)
         epoch = Epoch(
-            number=number,
-            of=self._recipe.epochs,
+            number=self._before + number,
+            of=self._recipe.members * self._recipe.epochs,
             train_loss=float(np.average(losses, weights=counts)),
             validation_loss=loss,
             validation_error=error,
@@ -226,18 +252,6 @@ class _Training:
                 self._feed.hardness.note(first, _losses(chances, meal.labels))
                 first += len(meal.labels)
 
-    def _validate(self) -> tuple[float, float]:
-        """Give the mean loss and the share of errors of the averaged weights."""
-        loss, wrong, rows = 0.0, 0, 0
-        with self._averaged() as model:
-            for batch in read_batches(self._validation, ["label", "px"]):
-                truth = labels(batch)
-                chances = model.predict_proba(scale(pixels(batch)))
-                loss += float(_losses(chances, truth).sum(dtype=np.float64))
-                wrong += int((chances.argmax(axis=1) != truth).sum())
-                rows += len(truth)
-        return loss / rows, wrong / rows
-
     @contextmanager
     def _averaged(self) -> Iterator[MLPClassifier]:
         """Lend the model with its averaged weights."""
@@ -247,6 +261,18 @@ class _Training:
         self._model.coefs_, self._model.intercepts_ = mean[:layers], mean[layers:]
         yield self._model
         self._model.coefs_, self._model.intercepts_ = own
+
+
+def _validate(model: MLPClassifier, rows: Path) -> tuple[float, float]:
+    """Give the mean loss and the share of errors on the rows of a file."""
+    loss, wrong, count = 0.0, 0, 0
+    for batch in read_batches(rows, ["label", "px"]):
+        truth = labels(batch)
+        chances = model.predict_proba(scale(pixels(batch)))
+        loss += float(_losses(chances, truth).sum(dtype=np.float64))
+        wrong += int((chances.argmax(axis=1) != truth).sum())
+        count += len(truth)
+    return loss / count, wrong / count
 
 
 def _losses(chances: NDArray[np.float32], truth: NDArray[np.int8]) -> NDArray[np.float32]:

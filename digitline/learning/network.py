@@ -65,6 +65,10 @@ def check_start(start: MLPClassifier, recipe: Recipe) -> None:
             f"({start.activation}) where the recipe wants {PIXELS} and {_listed(recipe.hidden)}",
             todo="Train from the start, or with the model's own recipe",
         )
+    if recipe.members > 1:
+        raise SettingsError(
+            "a committee begins with fresh weights", todo="Leave `start` at `fresh`"
+        )
     if not np.array_equal(start.classes_, CLASSES):
         raise SettingsError(
             "the model to start from does not know all ten digits", todo="Train from the start"

@@ -51,6 +51,12 @@ class Recipe(BaseModel):
         le=1,
         description="share of the epochs and of the rate when starting from an earlier model",
     )
+    members: int = Field(
+        default=1,
+        ge=1,
+        le=20,
+        description="networks of these layers, trained one after the other, that answer as one",
+    )
     class_weight: Literal["none", "balanced"] = Field(
         default="none", description="`balanced` lets every digit count the same in sum"
     )

@@ -1,0 +1,52 @@
+"""Several networks as one `MLPClassifier`: side by side in each layer, their answers averaged.
+
+Averaging the outputs before softmax is the geometric mean of the members' probabilities; see
+Ciresan et al., "Better digit recognition with a committee of simple neural nets" (ICDAR 2011).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.neural_network import MLPClassifier
+
+from digitline.learning.network import new_model
+from digitline.learning.recipe import Recipe
+
+
+def member_seed(seed: int, member: int) -> int:
+    """Give each member a seed of its own, the first one that of the training."""
+    return seed if member == 0 else int(np.random.SeedSequence([seed, member]).generate_state(1)[0])
+
+
+def merge(members: Sequence[MLPClassifier], recipe: Recipe) -> MLPClassifier:
+    """Merge fitted networks of one recipe; a single one is given back as it is."""
+    if len(members) == 1:
+        return members[0]
+    hidden = tuple(units * len(members) for units in recipe.hidden)
+    merged = new_model(recipe.model_copy(update={"hidden": hidden}), members[0].random_state)
+    layers = zip(*(member.coefs_ for member in members), strict=True)
+    biases = zip(*(member.intercepts_ for member in members), strict=True)
+    last = len(merged.coefs_) - 1
+    for place, (weights, shifts) in enumerate(zip(layers, biases, strict=True)):
+        if place == 0:
+            merged.coefs_[place] = np.hstack(weights)
+        elif place < last:
+            merged.coefs_[place] = _diagonal(weights)
+        else:
+            merged.coefs_[place] = np.vstack(weights) / np.float32(len(members))
+        merged.intercepts_[place] = (
+            np.concatenate(shifts) if place < last else np.mean(shifts, axis=0, dtype=np.float32)
+        )
+    return merged
+
+
+def _diagonal(blocks: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Put blocks along the diagonal of a matrix of zeros."""
+    rows, columns = np.sum([block.shape for block in blocks], axis=0)
+    whole = np.zeros((rows, columns), np.float32)
+    row = column = 0
+    for block in blocks:
+        whole[row : row + block.shape[0], column : column + block.shape[1]] = block
+        row, column = row + block.shape[0], column + block.shape[1]
+    return whole
