@@ -69,6 +69,10 @@ class Settings(BaseSettings):
         description="weights to begin with: `auto` the champion's where only new rows came, "
         "`fresh` ones, or a version's such as m0003",
     )
+    weights: dict[str, Annotated[float, Field(gt=0, le=1e6)]] = Field(
+        default_factory=dict,
+        description="how much each training row of a data set counts, by the set's name; 1 if none",
+    )
     seed: int = Field(0, ge=0, description="seed of everything random in the training")
     max_error: Rate = Field(
         0.001, gt=0, le=1, description="share of accepted answers that may be wrong"

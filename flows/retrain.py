@@ -69,6 +69,7 @@ class Plan:
     recipe: Recipe
     seed: int
     code: str
+    weights: dict[str, float] = field(default_factory=dict)
     start: Start | None = None
 
     @property
@@ -85,17 +86,19 @@ class Plan:
                 "recipe": self.recipe_digest,
                 "seed": self.seed,
                 "code": self.code,
+                "weights": self.weights,
                 "start": "" if self.start is None else self.start.sha256,
             }
         )
 
     def made(self, card: Card) -> bool:
         """Say whether the model of that card came from this very plan."""
-        return (card.data, card.recipe_digest, card.seed, card.code) == (
+        return (card.data, card.recipe_digest, card.seed, card.code, card.weights) == (
             self.data,
             self.recipe_digest,
             self.seed,
             self.code,
+            self.weights,
         )
 
 
@@ -214,6 +217,11 @@ def _plan(prepared: Prepared, settings: Settings) -> Plan:
         recipe=load_recipe(settings.recipe),
         seed=settings.seed,
         code=code_digest(),
+        weights={
+            name: weight
+            for name, weight in settings.weights.items()
+            if name in prepared.data_sets and weight != 1
+        },
     )
 
 
@@ -257,7 +265,7 @@ def _challenge(
         trained = train_network(
             plan.recipe_name,
             plan.recipe,
-            [Part(path) for path in split.train.values()],
+            [Part(path, plan.weights.get(name, 1)) for name, path in split.train.items()],
             split.validation,
             plan.seed,
             home.checkpoints / f"{run.id}.joblib",
@@ -341,6 +349,7 @@ def _facts(
         start=None if plan.start is None else plan.start.version,
         data=plan.data,
         code=plan.code,
+        weights=plan.weights,
         normaliser=NORMALISER,
         metrics=evaluated.metrics,
         threshold=threshold,

@@ -124,6 +124,9 @@ class Facts(Record):
     seed: int
     start: Version | None = Field(None, description="the model whose weights training began with")
     data: Data
+    weights: dict[Line, float] = Field(
+        default_factory=dict, description="how much each row of a data set counted, where not 1"
+    )
     code: Digest
     normaliser: Line
     metrics: Metrics

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from digitline.errors import NoModelError, SettingsError
 from digitline.home import Home
 from digitline.learning.recipe import load_recipe
+from digitline.models.card import Card
 from digitline.models.registry import Registry
 from flows.retrain import retrain
 from flows.warm_start import find_start
@@ -32,11 +33,16 @@ def export(mnist: Mnist, folder: Path, rows: range) -> str:
     return str(folder)
 
 
+def card_of(root: Path, version: str) -> Card:
+    home = Home(root)
+    return Registry(home.models, home.keys).card(version)
+
+
 @pytest.fixture(scope="module")
 def grown(
     prefect_server: None, mnist: Mnist, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Home, Path]:
-    """Retrain, add images to the folder, and retrain: the home, and the recipe."""
+    """Retrain, add images to the folder, weigh them, and retrain: the home, and the recipe."""
     place = tmp_path_factory.mktemp("warm")
     recipe = place / "tiny.toml"
     recipe.write_text(RECIPE)
@@ -44,8 +50,10 @@ def grown(
         patch.setenv("DIGITLINE_HOME", str(place / "home"))
         for name, value in PATIENT.items():
             patch.setenv(name, value)
-        for rows in (range(800), range(800, 1100)):
-            retrain([export(mnist, place / "digits", rows)], recipe=str(recipe))
+        retrain([export(mnist, place / "digits", range(800))], recipe=str(recipe))
+        name = card_of(place / "home", "m0001").data.name
+        patch.setenv("DIGITLINE_WEIGHTS", json.dumps({name: 2, "another": 3}))
+        retrain([export(mnist, place / "digits", range(800, 1100))], recipe=str(recipe))
     return Home(place / "home"), recipe
 
 
@@ -67,6 +75,12 @@ def test_only_new_rows_start_from_the_champion(grown: tuple[Home, Path]) -> None
     assert "went on from m0001" in (home.reports / second.run / "report.html").read_text()
     assert "began with fresh weights" in (home.reports / first.run / "report.html").read_text()
     assert not list(home.checkpoints.glob("*"))
+
+
+def test_weight_of_a_data_set_is_on_the_card(grown: tuple[Home, Path]) -> None:
+    first, second = (card_of(grown[0].root, version) for version in ("m0001", "m0002"))
+    assert first.weights == {}
+    assert second.weights == {first.data.name: 2}
 
 
 def files(home: Home, version: str) -> list[Path]:
