@@ -37,6 +37,11 @@ class Home:
         return self.data / "splits"
 
     @property
+    def corrections(self) -> Path:
+        """What people said about answers, a directory an import."""
+        return self.data / "corrections"
+
+    @property
     def reports(self) -> Path:
         """Generated HTML and its `metrics.json`, a directory a run."""
         return self.root / "reports"

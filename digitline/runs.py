@@ -86,6 +86,12 @@ def find_unfinished(home: Home, job: str, key: str) -> Run | None:
     return None
 
 
+def finished(home: Home, job: str) -> list[Path]:
+    """List the directories of the runs of `job` that were committed, oldest first."""
+    done = [path for path in _runs(home, job) if (path / MANIFEST_NAME).exists()]
+    return sorted(done, key=lambda path: number(path.name))
+
+
 def number(run_id: str) -> int:
     """Give the number of a run id; `DataError` where it is none."""
     match = _ID.fullmatch(run_id)

@@ -89,6 +89,12 @@ class Settings(BaseSettings):
         le=1,
         description="confidence from which an answer is accepted, in place of a certified one",
     )
+    audit: int = Field(
+        30, ge=0, le=1000, description="accepted answers of a scoring that people look at as well"
+    )
+    correction_weight: float = Field(
+        5, gt=0, le=1000, description="how much a corrected image counts in training"
+    )
     decoding: Limits = Field(
         default_factory=Limits, description="what an image may cost before it is refused"
     )

@@ -14,6 +14,7 @@ from cyclopts import App, CycloptsError, Parameter
 from digitline import __version__
 from digitline.errors import DigitlineError
 from flows.commands.models import models
+from flows.commands.review import review
 from flows.commands.shell import Switch, check_settings, complain, start_prefect, tell
 
 UNEXPECTED_ERROR = 1
@@ -27,6 +28,7 @@ app = App(
     version=__version__,
 )
 app.command(models)
+app.command(review)
 app.command(
     "flows.commands.train:train",
     name="train",

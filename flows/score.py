@@ -292,7 +292,8 @@ def _facts(run: Run, order: Order, reader: Reader) -> dict[str, JsonValue]:
         mode="json",
         include={"threshold": True, "max_error": True, "certainty": True, "bulk": {"shard_rows"}},
     )
-    return {"run": run.id, **order.facts(), **reader.basis, "settings": settings}
+    audit = reader.settings.audit
+    return {"run": run.id, **order.facts(), **reader.basis, "settings": settings, "audit": audit}
 
 
 def _finish(run: Run, results: Path) -> None:

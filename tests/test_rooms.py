@@ -20,6 +20,7 @@ MAY_USE = {
     "models": {"pixels", "judging"},
     "report": {"judging", "pixels"},
     "scoring": {"sources", "pixels", "models"},
+    "review": {"sources", "pixels", "scoring"},
 }
 
 

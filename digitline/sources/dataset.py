@@ -35,7 +35,8 @@ DROPPED = pa.schema(
     ]
 )
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_RESERVED = frozenset({"normalised", "runs", "samples", "splits"})  # other things lie there
+# Other things lie there.
+_RESERVED = frozenset({"corrections", "jobs", "normalised", "runs", "samples", "splits"})
 _ATTEMPTS = 5
 _BATCH_ROWS = 256  # raw rows may be photographs of some megabytes each
 
