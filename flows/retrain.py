@@ -20,15 +20,17 @@ from digitline.errors import IncompatibleError, NoModelError, OrchestrationError
 from digitline.home import Home
 from digitline.judging.gate import Kind, Promotion, Verdict, overrule
 from digitline.learning.fit import Part, member_checkpoint
-from digitline.learning.parts import Origin
+from digitline.learning.parts import CORRECTIONS, Origin, train_name
 from digitline.learning.recipe import Recipe, load_recipe
-from digitline.models.card import Card, Facts
+from digitline.models.card import Card, Corrections, Facts
 from digitline.models.card import Data as DataIdentity
 from digitline.models.card import Verdict as CardVerdict
 from digitline.models.registry import Registry
 from digitline.pixels.normalise import NORMALISER
 from digitline.provenance import code_digest, digest_of, library_versions
 from digitline.report import data as report_data
+from digitline.review.audit import Audit, estimate
+from digitline.review.store import Store
 from digitline.runs import Run, open_run
 from digitline.settings import Settings, load_settings
 from digitline.sources.dataset import Ingested
@@ -36,6 +38,7 @@ from flows.orchestration import is_server_named
 from flows.warm_start import find_start
 from tasks.calibrate import Calibrated, calibrate_network
 from tasks.evaluate import Evaluated, evaluate_challenger
+from tasks.gather import Gathered, gather_corrections
 from tasks.ingest import ingest_source
 from tasks.normalise import Normalised, normalise_rows
 from tasks.promote import promote_challenger
@@ -127,6 +130,7 @@ class Prepared:
 
     data_sets: dict[str, Ingested]
     split: Split
+    corrections: Gathered | None
 
 
 @flow(persist_result=False)
@@ -192,9 +196,11 @@ def _prepare(sources: Sequence[str], settings: Settings, clock: Clock) -> Prepar
             _origin(name, normalise_rows(ingested.directory, home.normalised, settings.decoding))
             for name, ingested in data_sets.items()
         ]
+        corrections = gather_corrections(home.corrections, home.normalised, settings.decoding)
     with clock.stage("split"):
-        split = split_by_digest(origins, home.splits, settings.shares)
-    return Prepared(data_sets, split)
+        corrected = None if corrections is None else corrections.rows
+        split = split_by_digest(origins, home.splits, settings.shares, corrected)
+    return Prepared(data_sets, split, corrections)
 
 
 def _origin(name: str, rows: Normalised) -> Origin:
@@ -212,6 +218,7 @@ def _plan(prepared: Prepared, settings: Settings) -> Plan:
             validation=split.identity("validation"),
             calibration=split.identity("calibration"),
             test=split.identity("test"),
+            corrections=_corrections(prepared, settings),
         ),
         recipe_name=Path(settings.recipe).stem,
         recipe=load_recipe(settings.recipe),
@@ -222,6 +229,16 @@ def _plan(prepared: Prepared, settings: Settings) -> Plan:
             for name, weight in settings.weights.items()
             if name in prepared.data_sets and weight != 1
         },
+    )
+
+
+def _corrections(prepared: Prepared, settings: Settings) -> Corrections | None:
+    if prepared.corrections is None:
+        return None
+    return Corrections(
+        rows=prepared.split.manifest.shard(train_name(CORRECTIONS)).rows,
+        others=prepared.corrections.others,
+        weight=settings.correction_weight,
     )
 
 
@@ -261,11 +278,12 @@ def _challenge(
     home, split = settings.places, prepared.split
     run = open_run(home, "retrain", plan.key, _now())
     _log.info("%s%s", run.id, ", taken up again" if run.resumed else "")
+    weights = plan.weights | {CORRECTIONS: settings.correction_weight}
     with clock.stage("train"):
         trained = train_network(
             plan.recipe_name,
             plan.recipe,
-            [Part(path, plan.weights.get(name, 1)) for name, path in split.train.items()],
+            [Part(path, weights.get(name, 1)) for name, path in split.train.items()],
             split.validation,
             plan.seed,
             home.checkpoints / f"{run.id}.joblib",
@@ -305,8 +323,9 @@ def _challenge(
         version = register_challenger(
             calibrated.draft, calibrated.sha256, facts, split.test, registry
         )
+    audit = estimate(Store(home.corrections).answers()).get(evaluated.champion or "")
     report = render_retrain(
-        _report(run, version, plan, facts, trained, evaluated, prepared, clock),
+        _report(run, version, plan, facts, trained, evaluated, prepared, clock, audit),
         evaluated.trial,
         threshold,
         list(split.train.values()),
@@ -369,6 +388,7 @@ def _report(
     evaluated: Evaluated,
     prepared: Prepared,
     clock: Clock,
+    audit: Audit | None,
 ) -> report_data.RetrainReport:
     """Say all that is known before the page looks at the trial itself."""
     verdict = evaluated.verdict
@@ -385,7 +405,7 @@ def _report(
         if champion is None
         else report_data.Version(version=champion, error=evaluated.champion_error),
         recipe=report_data.Recipe(name=str(facts.recipe["name"]), values=facts.recipe),
-        data=describe_data(prepared.data_sets, prepared.split.digits),
+        data=describe_data(prepared.data_sets, prepared.split.digits, facts.data.corrections),
         lineage=report_data.Lineage(
             normaliser=facts.normaliser,
             seed=facts.seed,
@@ -399,6 +419,7 @@ def _report(
             stages=tuple(clock.stages),
         ),
         certificate=_certificate(facts),
+        audit=None if audit is None else report_data.Audit.model_validate(audit),
         training=report_data.Training(
             curve=tuple(map(report_data.Epoch.model_validate, trained.curve)),
             best_epoch=trained.best_epoch,

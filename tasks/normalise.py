@@ -1,25 +1,16 @@
 """Normalise a data set: raw rows in, normalised rows out, once for the same content."""
 
-import hashlib
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from digitline.commit import Manifest, read_manifest, write_manifest
 from digitline.pixels.decode import Limits
 from digitline.pixels.normalise import NORMALISER
-from digitline.pixels.reading import read_images
+from digitline.pixels.reading import normalise_rows as normalised
 from digitline.provenance import digest_of
-from digitline.rows import (
-    labels,
-    normalised_batch,
-    normalised_schema,
-    write_rows,
-)
+from digitline.rows import normalised_schema, write_rows
 from digitline.sources.dataset import Dataset, opened, part_name
 from tasks import stage
 
@@ -62,20 +53,10 @@ def _normalise_parts(raw: Dataset, target: Path, limits: Limits) -> Manifest:
     manifest = Manifest(
         kind="normalised rows",
         shards=tuple(
-            write_rows(target / part_name(part), schema, _normalise(raw.batches(part), limits))
+            write_rows(target / part_name(part), schema, normalised(raw.batches(part), limits))
             for part in raw.parts
         ),
         facts={"rows": raw.manifest.digest, "normaliser": NORMALISER},
     )
     write_manifest(target, manifest)
     return manifest
-
-
-def _normalise(batches: Iterator[pa.RecordBatch], limits: Limits) -> Iterator[pa.RecordBatch]:
-    for batch in batches:
-        contents = batch.column("image").field("bytes").to_pylist()
-        reading = read_images(contents, limits)
-        ids = [hashlib.sha256(contents[place]).digest() for place in reading.places]
-        yield normalised_batch(
-            ids, np.take(labels(batch), reading.places), reading.digits, NORMALISER
-        )

@@ -11,11 +11,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from digitline.judging.trial import read_trial
+from digitline.models import card
 from digitline.pixels.decode import Limits, UndecodableError, decode
 from digitline.pixels.normalise import normalise
 from digitline.report.data import (
     MOST_NAMES,
     Check,
+    Corrections,
     Data,
     Dropped,
     Lineage,
@@ -65,7 +67,11 @@ def render_retrain(
     return complete
 
 
-def describe_data(data_sets: Mapping[str, Ingested], digits: Mapping[str, Sequence[int]]) -> Data:
+def describe_data(
+    data_sets: Mapping[str, Ingested],
+    digits: Mapping[str, Sequence[int]],
+    corrections: card.Corrections | None,
+) -> Data:
     """Say what a model is made from: the data sets by name, and the digits in each part."""
     ingested = data_sets.values()
     return Data(
@@ -73,6 +79,7 @@ def describe_data(data_sets: Mapping[str, Ingested], digits: Mapping[str, Sequen
         parts=tuple(Part(name=part, digits=tuple(counts)) for part, counts in digits.items()),
         checks=tuple(_check(outcome) for each in ingested for outcome in each.facts.outcomes),
         dropped=tuple(_dropped([each.directory for each in ingested])),
+        corrections=None if corrections is None else Corrections.model_validate(corrections),
     )
 
 

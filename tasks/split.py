@@ -8,7 +8,15 @@ from pydantic import BaseModel, ConfigDict
 
 from digitline.commit import Manifest, read_manifest
 from digitline.errors import DataError
-from digitline.learning.parts import CALIBRATION, TEST, VALIDATION, Origin, split_rows, train_name
+from digitline.learning.parts import (
+    CALIBRATION,
+    CORRECTIONS,
+    TEST,
+    VALIDATION,
+    Origin,
+    split_rows,
+    train_name,
+)
 from digitline.learning.split import Shares
 from digitline.models.card import Rows
 from digitline.pixels.normalise import NORMALISER
@@ -19,7 +27,10 @@ _log = logging.getLogger("digitline")
 
 
 class Split(BaseModel):
-    """The parts of the rows: a training file for each data set, validation, calibration, test."""
+    """The parts of the rows: a training file for each data set, validation, calibration, test.
+
+    What people corrected is the last of the training files, called `corrections`.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -39,21 +50,27 @@ class Split(BaseModel):
 
 
 @stage()
-def split_by_digest(origins: Sequence[Origin], cache: Path, shares: Shares) -> Split:
-    """Split the rows of the data sets into a directory under `cache`."""
+def split_by_digest(
+    origins: Sequence[Origin], cache: Path, shares: Shares, corrections: Path | None = None
+) -> Split:
+    """Split the rows of the data sets, and what people corrected, into a directory in `cache`."""
+    corrected = [] if corrections is None else [Origin(CORRECTIONS, corrections)]
     key = digest_of(
         {
-            "origins": [_identity(origin) for origin in origins],
+            "origins": [_identity(origin) for origin in (*origins, *corrected)],
             "shares": shares.model_dump(),
             "normaliser": NORMALISER,
         }
     )
     directory = cache / key[:16]
-    manifest = read_manifest(directory) or split_rows(origins, directory, shares, NORMALISER, key)
+    manifest = read_manifest(directory) or split_rows(
+        origins, directory, shares, NORMALISER, key, corrections
+    )
     _require_rows(manifest, directory)
+    names = [origin.name for origin in (*origins, *corrected)]
     split = Split(
         manifest=manifest,
-        train={origin.name: directory / train_name(origin.name) for origin in origins},
+        train={name: directory / train_name(name) for name in names},
         validation=directory / VALIDATION,
         calibration=directory / CALIBRATION,
         test=directory / TEST,

@@ -2,8 +2,10 @@
 
 import io
 import os
+import shutil
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +91,45 @@ def reader(
     version = made.register(network, facts, px[:10].reshape(-1, 784))
     made.promote(version, reason="first", run="retrain-0001", created="2026-01-02T12:00:00Z")
     return home
+
+
+@dataclass(frozen=True)
+class Scans:
+    """A folder of images, and a home in which a run has scored it."""
+
+    folder: Path
+    home: Home
+    run: str
+
+
+@pytest.fixture(scope="session")
+def session_scans(
+    prefect_server: None,
+    reader: Home,
+    mnist: tuple[list[bytes], NDArray[np.int64]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Scans:
+    """Score ninety scans: not to be changed."""
+    from flows.score import score  # noqa: PLC0415 - slow to load
+
+    place = tmp_path_factory.mktemp("scans")
+    folder = place / "monday"
+    folder.mkdir()
+    for number, content in enumerate(mnist[0][2000:2090]):
+        (folder / f"{number:02d}.png").write_bytes(content)
+    shutil.copytree(reader.root, place / "home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DIGITLINE_HOME", str(place / "home"))
+        patch.setenv("DIGITLINE_AUDIT", "12")
+        scored = score(str(folder))
+    return Scans(folder, Home(place / "home"), scored.report.parent.name)
+
+
+@pytest.fixture
+def scans(session_scans: Scans, home: Home) -> Scans:
+    """Ninety scored scans, in a home of this test's own."""
+    shutil.copytree(session_scans.home.root, home.root, dirs_exist_ok=True)
+    return Scans(session_scans.folder, home, session_scans.run)
 
 
 def png(digit: NDArray[np.uint8]) -> bytes:

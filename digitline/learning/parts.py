@@ -27,26 +27,44 @@ class Origin:
     test: Path | None = None
 
 
+# Rows that people corrected: a data set of their own, which only trains.
+CORRECTIONS = "corrections"
+
+
 def train_name(origin: str) -> str:
     """Name the file of the training rows that come from that data set."""
     return f"train-{origin}.parquet"
 
 
 def split_rows(
-    origins: Sequence[Origin], directory: Path, shares: Shares, normaliser: str, key: str
+    origins: Sequence[Origin],
+    directory: Path,
+    shares: Shares,
+    normaliser: str,
+    key: str,
+    corrections: Path | None = None,
 ) -> Manifest:
     """Split data sets into `train-NAME`, `validation`, `calibration`, `test` files; commit them.
 
     Where data sets share an image, the first to bring it keeps it, and a test image is in no
     other part. `key` says what was split.
+
+    Rows of `corrections` all go to training, in place of a training row of the same image: people
+    were asked about hard images, and a part that judges or calibrates must not be harder than what
+    it stands for. For the same reason an image that is held out stays where it is, as it is.
     """
-    writers = _open_writers(origins, directory, normaliser)
+    writers = _open_writers(origins, directory, normaliser, corrected=corrections is not None)
+    corrected = set() if corrections is None else set(_ids(corrections))
     with writers.stack:
         seen: set[bytes] = set()
         for origin in origins:
             _pass_test_rows(origin, writers, seen)
+        corrected -= seen
         for origin in origins:
-            _divide_train_rows(origin, writers, seen, shares)
+            _divide_train_rows(origin, writers, seen, shares, corrected)
+        if corrections is not None:
+            for batch in read_batches(corrections):
+                writers.write(train_name(CORRECTIONS), batch.filter(_among(batch, corrected)))
     manifest = Manifest(
         kind="split",
         shards=tuple(
@@ -94,9 +112,12 @@ class _Writers:
         return {part: [self.digits[part, digit] for digit in range(10)] for part in PARTS}
 
 
-def _open_writers(origins: Sequence[Origin], directory: Path, normaliser: str) -> _Writers:
+def _open_writers(
+    origins: Sequence[Origin], directory: Path, normaliser: str, *, corrected: bool
+) -> _Writers:
     schema = normalised_schema(normaliser)
-    names = [*(train_name(origin.name) for origin in origins), VALIDATION, CALIBRATION, TEST]
+    sets = [*(origin.name for origin in origins), *([CORRECTIONS] if corrected else [])]
+    names = [*map(train_name, sets), VALIDATION, CALIBRATION, TEST]
     with ExitStack() as stack:
         by_name = {name: stack.enter_context(writing(directory / name, schema)) for name in names}
         return _Writers(stack.pop_all(), by_name)
@@ -109,10 +130,18 @@ def _pass_test_rows(origin: Origin, writers: _Writers, seen: set[bytes]) -> None
         writers.write(TEST, batch.filter(_unseen(batch, seen)))
 
 
-def _divide_train_rows(origin: Origin, writers: _Writers, seen: set[bytes], shares: Shares) -> None:
+def _divide_train_rows(
+    origin: Origin, writers: _Writers, seen: set[bytes], shares: Shares, corrected: set[bytes]
+) -> None:
     for batch in read_batches(origin.train):
         new = batch.filter(_unseen(batch, seen))
         part = assign(digests(new), shares, own_test=origin.test is not None)
+        if corrected:
+            again = _among(new, corrected).to_numpy(zero_copy_only=False)
+            corrected -= set(
+                new.filter(pa.array(again & (part != "train"))).column("id").to_pylist()
+            )
+            part[again & (part == "train")] = CORRECTIONS
         for name, file in (
             ("train", train_name(origin.name)),
             ("validation", VALIDATION),
@@ -120,6 +149,10 @@ def _divide_train_rows(origin: Origin, writers: _Writers, seen: set[bytes], shar
             ("test", TEST),
         ):
             writers.write(file, new.filter(pa.array(part == name)))
+
+
+def _among(batch: pa.RecordBatch, ids: set[bytes]) -> pa.Array:
+    return pa.array([row_id in ids for row_id in batch.column("id").to_pylist()], pa.bool_())
 
 
 def _unseen(batch: pa.RecordBatch, seen: set[bytes]) -> pa.Array:

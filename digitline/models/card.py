@@ -53,8 +53,19 @@ class Rows(Record):
     digest: Digest
 
 
+class Corrections(Record):
+    """Training rows that people corrected, and how much each counts; `others` are no digits."""
+
+    rows: int = Field(ge=0)
+    others: int = Field(ge=0)
+    weight: float = Field(gt=0)
+
+
 class Data(Record):
-    """The data set a model was made from, and the parts it was split into."""
+    """The data set a model was made from, and the parts it was split into.
+
+    The `corrections` are among the training rows.
+    """
 
     name: Line
     manifest: Digest
@@ -62,6 +73,7 @@ class Data(Record):
     validation: Rows
     calibration: Rows | None = None
     test: Rows
+    corrections: Corrections | None = None
 
 
 class Metrics(Record):

@@ -1,13 +1,16 @@
 """From image files to digits: decode each, normalise those that could be."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from digitline.pixels.decode import Limits, UndecodableError, decode
-from digitline.pixels.normalise import Diagnosis, normalise
+from digitline.pixels.normalise import NORMALISER, Diagnosis, normalise
+from digitline.rows import labels, normalised_batch
 
 
 @dataclass(frozen=True)
@@ -48,3 +51,14 @@ def read_images(contents: Sequence[bytes], limits: Limits) -> Reading:
     return Reading(
         np.array(places, np.int64), normalised.digits, normalised.diagnoses, tuple(failures)
     )
+
+
+def normalise_rows(batches: Iterable[pa.RecordBatch], limits: Limits) -> Iterator[pa.RecordBatch]:
+    """Turn raw rows into normalised ones; an image that cannot be decoded is left out."""
+    for batch in batches:
+        contents = batch.column("image").field("bytes").to_pylist()
+        reading = read_images(contents, limits)
+        ids = [hashlib.sha256(contents[place]).digest() for place in reading.places]
+        yield normalised_batch(
+            ids, np.take(labels(batch), reading.places), reading.digits, NORMALISER
+        )

@@ -239,6 +239,14 @@ class Suspects(Facts):
     shown: tuple[Suspect, ...]
 
 
+class Corrections(Facts):
+    """Training images that people corrected, and how much each counts; `others` are no digits."""
+
+    rows: int
+    others: int
+    weight: float
+
+
 class Data(Facts):
     """What the model was made from."""
 
@@ -247,6 +255,7 @@ class Data(Facts):
     checks: tuple[Check, ...] = ()
     dropped: tuple[Dropped, ...] = ()
     suspects: Suspects | None = None
+    corrections: Corrections | None = None
 
 
 class Stage(Facts):
@@ -283,6 +292,16 @@ class Certificate(Facts):
     realised_error: float
 
 
+class Audit(Facts):
+    """Of accepted answers drawn at random people looked at `n`; `low` to `high` is 95 % sure."""
+
+    model: str
+    n: int
+    wrong: int
+    low: float
+    high: float
+
+
 class RetrainReport(Facts):
     """Everything the page of a retraining says; a section appears when its data is there."""
 
@@ -298,6 +317,7 @@ class RetrainReport(Facts):
     training: Training | None = None
     judged: Judged | None = None
     certificate: Certificate | None = None
+    audit: Audit | None = None
 
 
 class Folder(Facts):
@@ -365,6 +385,7 @@ class ScoreReport(Facts):
     review_tiles: tuple[Tile, ...] = ()
     lineage: Lineage | None = None
     drift: Drift | None = None
+    audit: Audit | None = None
 
     @model_validator(mode="after")
     def _counts_add_up(self) -> Self:

@@ -1,6 +1,7 @@
 """A sheet and its images as they go out to people: a CSV, or a folder with the images beside it."""
 
-from collections.abc import Iterator, Set as AbstractSet
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -34,7 +35,13 @@ class Sent:
 
 
 def send_out(
-    answered: Answered, out: Path, *, most: int, audit: int, known: AbstractSet[bytes], limits: Limits
+    answered: Answered,
+    out: Path,
+    *,
+    most: int,
+    audit: int,
+    known: AbstractSet[bytes],
+    limits: Limits,
 ) -> Sent:
     """Write the first `most` of the queue and `audit` accepted answers to a CSV or a new folder.
 

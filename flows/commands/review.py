@@ -110,7 +110,6 @@ def status() -> None:
 
 
 def _say(audit: "Audit") -> str:
-    return (
-        f"{audit.model}: of {audit.n:,} accepted answers drawn at random {audit.wrong:,} were wrong:"
-        f" {audit.wrong / audit.n:.2%}, 95 % sure between {audit.low:.2%} and {audit.high:.2%}"
-    )
+    found = f"of {audit.n:,} accepted answers drawn at random {audit.wrong:,} were wrong"
+    interval = f"95 % sure between {audit.low:.2%} and {audit.high:.2%}"
+    return f"{audit.model}: {found}: {audit.wrong / audit.n:.2%}, {interval}"

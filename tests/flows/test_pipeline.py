@@ -1,5 +1,6 @@
 """Retrain, score, and what holds between the two, over Prefect's real API."""
 
+import csv
 import hashlib
 import io
 import json
@@ -25,7 +26,12 @@ from digitline.errors import (
 )
 from digitline.home import Home
 from digitline.judging.certificate import certify
+from digitline.models.card import Corrections
 from digitline.models.registry import Registry
+from digitline.pixels.decode import Limits
+from digitline.review.answered import find_answered
+from digitline.review.intake import Word, take_in
+from digitline.review.outgoing import send_out
 from digitline.rows import ERRORS, PREDICTIONS
 from flows.retrain import retrain
 from flows.score import score
@@ -149,6 +155,36 @@ def test_worse_challenger_is_held_and_stays_to_be_looked_at(
     assert registry.champion() == "m0001"
     assert not all(rule.passed for rule in registry.card("m0002").verdict.rules)
     assert held.report.is_file()
+
+
+def test_corrections_of_people_are_learned_from_next(
+    trained: Home, mnist: Mnist, labelled: Path, recipe: str, tmp_path: Path
+) -> None:
+    folder = export(mnist, tmp_path / "scans", slice(2000, 2040))
+    scored = score(str(folder), threshold=0.99)
+    sheet = tmp_path / "corrections.csv"
+    answered = find_answered(trained)
+    send_out(answered, sheet, most=300, audit=30, known=frozenset(), limits=Limits())
+    with sheet.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows[1:]:
+        row["digit"] = row["file"].split("/")[0]
+    rows[0]["note"] = "not-a-digit"
+    with sheet.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    take_in(sheet, trained, Word("Ann", "2026-01-02"), Limits())
+    again = retrain([str(labelled)], recipe=recipe, start="fresh", promote="force")
+    assert again.verdict == "promote"
+    data = Registry(trained.models, trained.keys).card("m0002").data
+    assert data.corrections == Corrections(rows=len(rows) - 1, others=1, weight=5)
+    metrics = json.loads((again.report.parent / "metrics.json").read_text())
+    assert metrics["data"]["corrections"]["rows"] == len(rows) - 1
+    assert metrics["audit"]["model"] == "m0001"
+    assert metrics["audit"]["n"] == min(30, scored.counts.accept)
+    assert f"{len(rows) - 1} images</b> that people looked at" in again.report.read_text()
+    assert retrain([str(labelled)], recipe=recipe).verdict == "unchanged"
 
 
 def test_second_retraining_at_once_is_turned_away(home: Home, labelled: Path) -> None:
