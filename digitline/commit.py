@@ -74,7 +74,7 @@ def replacing(path: Path, mode: int = 0o644) -> Iterator[Path]:
 
     Raises `StorageError` where the disk is full or the place not writable.
     """
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    draft = draft_of(path)
     with storage_errors(path):
         make_directory(path.parent)
         try:
@@ -85,6 +85,11 @@ def replacing(path: Path, mode: int = 0o644) -> Iterator[Path]:
             _sync(path.parent)
         finally:
             draft.unlink(missing_ok=True)
+
+
+def draft_of(path: Path) -> Path:
+    """Name a draft of `path`, beside it, as nobody else names one."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(6)}")
 
 
 def make_directory(path: Path, mode: int = 0o777) -> None:

@@ -76,6 +76,11 @@ class Home:
         """Half-done trainings."""
         return self.private / "checkpoints"
 
+    @property
+    def service(self) -> Path:
+        """What `digitline serve` remembers of each of its jobs."""
+        return self.private / "service"
+
     def lock(self, job: str) -> Path:
         """Name the lock file of a job."""
         return self.private / "locks" / f"{job}.lock"

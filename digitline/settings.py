@@ -21,6 +21,8 @@ from pydantic_settings import (
 from digitline.errors import SettingsError
 from digitline.home import CHECKOUT, Home
 from digitline.judging.demands import Gate
+from digitline.keeping.retention import Retention
+from digitline.keeping.unattended import Notify, Server, Service
 from digitline.learning.split import Shares
 from digitline.pixels.decode import Limits
 from digitline.scoring.bulk import Bulk
@@ -102,11 +104,20 @@ class Settings(BaseSettings):
     checks: Checks = Field(default_factory=Checks, description="when training data is refused")
     shares: Shares = Field(default_factory=Shares, description="rows held out of the fitting")
     gate: Gate = Field(default_factory=Gate, description="what a challenger must show")
+    service: Service = Field(default_factory=Service, description="what is done unattended")
+    server: Server = Field(default_factory=Server, description="Prefect's server")
+    notify: Notify = Field(default_factory=Notify, description="whom to tell of what happens")
+    retention: Retention = Field(default_factory=Retention, description="how long things are kept")
 
     @property
     def places(self) -> Home:
         """Where things lie beneath the home."""
         return Home(self.home.expanduser().resolve())
+
+    @property
+    def inbox(self) -> Path:
+        """The folder whose new images are scored unattended."""
+        return self.places.root / self.service.inbox.expanduser()
 
     @classmethod
     def settings_customise_sources(

@@ -14,8 +14,11 @@ from cyclopts import App, CycloptsError, Parameter
 from digitline import __version__
 from digitline.errors import DigitlineError
 from flows.commands.models import models
+from flows.commands.prune import prune
 from flows.commands.review import review
+from flows.commands.server import server
 from flows.commands.shell import Switch, check_settings, complain, start_prefect, tell
+from flows.commands.status import runs, status
 
 UNEXPECTED_ERROR = 1
 USAGE_ERROR = 2
@@ -34,6 +37,10 @@ app.command(
     name="train",
     help="Train on labelled data, evaluate and register the model, without promoting it.",
 )
+app.command(status)
+app.command(runs)
+app.command(prune)
+app.command(server)
 app.suppress_keyboard_interrupt = app.meta.suppress_keyboard_interrupt = False  # see `exit_code`
 
 

@@ -4,22 +4,20 @@ Only the environment is set here; Prefect itself is imported where a flow runs.
 """
 
 import os
-from typing import TYPE_CHECKING
 
 from digitline.errors import OrchestrationError
 from digitline.home import Home
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from flows.background import read_note
 
 
 def prepare(home: Home) -> None:
     """Set up Prefect's environment; what the user has set stays.
 
-    Raises `StorageError` where the home cannot be written.
+    A server that runs in the background is used. Raises `StorageError` where the home cannot be
+    written.
     """
     home.prepare()
-    for name, value in _environment(home).items():
+    for name, value in (_environment(home) | _running_server(home)).items():
         os.environ.setdefault(name, value)
 
 
@@ -55,7 +53,15 @@ def connect() -> None:
     ) from fault
 
 
-def _environment(home: Home) -> "Mapping[str, str]":
+def _running_server(home: Home) -> dict[str, str]:
+    note = None if is_server_named() else read_note(home)
+    if note is None:
+        return {}
+    auth = {"PREFECT_API_AUTH_STRING": note.auth} if note.auth else {}
+    return {"PREFECT_API_URL": note.url, **auth}
+
+
+def _environment(home: Home) -> dict[str, str]:
     return {
         "PREFECT_HOME": str(home.prefect),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",

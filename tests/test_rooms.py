@@ -21,6 +21,7 @@ MAY_USE = {
     "report": {"judging", "pixels"},
     "scoring": {"sources", "pixels", "models"},
     "review": {"sources", "pixels", "scoring"},
+    "keeping": {"sources", "models", "scoring", "report"},
 }
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from digitline.commit import locked, replacing, storage_errors
+from digitline.commit import draft_of, locked, replacing, storage_errors
 from digitline.errors import (
     BusyError,
     DigitlineError,
@@ -174,6 +174,21 @@ class Registry:
                     todo="Choose one with `digitline models promote`",
                 )
             return self._point(pointer, pointer.previous, "rollback", reason, run, created)
+
+    def discard(self, version: str) -> None:
+        """Delete a version that never was champion; its number is not given out again.
+
+        Raises `NoModelError` where there is none, `BusyError` where it is or was champion.
+        """
+        with self._changing():
+            directory = self._directory(version)
+            if version in {entry.version for entry in self.history()}:
+                raise BusyError(
+                    f"{version} is or was champion", where=directory, todo="Champions are kept"
+                )
+            with _unknown(version, directory), storage_errors(directory):
+                # A draft's name: should we be killed here, the next change sweeps it away.
+                _remove(directory.rename(draft_of(directory)))
 
     def survey(self) -> tuple[Finding, ...]:
         """Read every version's card, verified, oldest first: quick, for a list."""
