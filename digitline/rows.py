@@ -164,6 +164,10 @@ class RowWriter:
         while self._waiting_rows >= ROW_GROUP or self._waiting_bytes >= GROUP_BYTES:
             self._write_group(ROW_GROUP)
 
+    def note(self, key: str, text: str) -> None:
+        """Keep a note in the file's footer; `read_note` gives it back."""
+        self._writer.add_key_value_metadata({key: text})
+
     def close(self) -> None:
         """Write the last, smaller row group and the footer."""
         if self._waiting:
@@ -269,6 +273,13 @@ def open_parquet(source: Path | IO[bytes]) -> Iterator[pq.ParquetFile]:
         raise DataError(
             "not a readable Parquet file", where=path, todo="Write it again, or leave it out"
         ) from error
+
+
+def read_note(path: Path, key: str) -> str | None:
+    """Read a note from a file's footer, `None` where it has none of that name."""
+    with open_parquet(path) as file:
+        note = (file.metadata.metadata or {}).get(key.encode())
+    return None if note is None else note.decode()
 
 
 def check_normalised(path: Path, normaliser: str) -> None:

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from digitline.commit import Manifest, describe, locked, write_manifest
 from digitline.errors import IncompatibleError, NoModelError, OrchestrationError
 from digitline.home import Home
+from digitline.judging.census import Census
 from digitline.judging.gate import Kind, Promotion, Verdict, overrule
 from digitline.learning.fit import Part, member_checkpoint
 from digitline.learning.parts import CORRECTIONS, Origin, train_name
@@ -126,11 +127,12 @@ class Clock:
 
 @dataclass(frozen=True)
 class Prepared:
-    """The data sets by name, and their rows split into parts."""
+    """The data sets by name, what their pictures look like, and their rows split into parts."""
 
     data_sets: dict[str, Ingested]
     split: Split
     corrections: Gathered | None
+    pictures: Census
 
 
 @flow(persist_result=False)
@@ -192,15 +194,17 @@ def _prepare(sources: Sequence[str], settings: Settings, clock: Clock) -> Prepar
             ingested = ingest_source(source, home, settings.checks, settings.decoding)
             data_sets[ingested.directory.name] = ingested
     with clock.stage("normalise"):
-        origins = [
-            _origin(name, normalise_rows(ingested.directory, home.normalised, settings.decoding))
+        normalised = {
+            name: normalise_rows(ingested.directory, home.normalised, settings.decoding)
             for name, ingested in data_sets.items()
-        ]
+        }
+        origins = [_origin(name, rows) for name, rows in normalised.items()]
         corrections = gather_corrections(home.corrections, home.normalised, settings.decoding)
     with clock.stage("split"):
         corrected = None if corrections is None else corrections.rows
         split = split_by_digest(origins, home.splits, settings.shares, corrected)
-    return Prepared(data_sets, split, corrections)
+    pictures = sum((rows.pictures for rows in normalised.values()), Census())
+    return Prepared(data_sets, split, corrections, pictures)
 
 
 def _origin(name: str, rows: Normalised) -> Origin:
@@ -318,7 +322,8 @@ def _challenge(
             promotion,
             run.directory / _TRIAL,
         )
-    facts = _facts(run, plan, calibrated, evaluated, threshold)
+    reference = calibrated.reference.beside(prepared.pictures)
+    facts = _facts(run, plan, calibrated, evaluated, threshold, reference)
     with clock.stage("register"):
         version = register_challenger(
             calibrated.draft, calibrated.sha256, facts, split.test, registry
@@ -356,7 +361,12 @@ def ask(verdict: Verdict, *, first: bool, poll: int = 10) -> Verdict:
 
 
 def _facts(
-    run: Run, plan: Plan, calibrated: Calibrated, evaluated: Evaluated, threshold: float
+    run: Run,
+    plan: Plan,
+    calibrated: Calibrated,
+    evaluated: Evaluated,
+    threshold: float,
+    reference: Census,
 ) -> Facts:
     return Facts(
         created=run.started,
@@ -375,6 +385,7 @@ def _facts(
         certificate=calibrated.certificate,
         oddness_limit=calibrated.oddness_limit,
         curve=calibrated.curve,
+        reference=reference,
         verdict=CardVerdict.model_validate(evaluated.verdict.model_dump()),
     )
 

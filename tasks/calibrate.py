@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from sklearn.neural_network import MLPClassifier
 
 from digitline.errors import SettingsError
+from digitline.judging.census import Census, count, observe, odd_edges
 from digitline.judging.certificate import Certificate, Curve, attainable, certify, trace
 from digitline.learning.calibration import calibrate, temperature
 from digitline.learning.guard import fit_guard
@@ -38,6 +39,7 @@ class Calibrated(BaseModel):
     curve: Curve
     certificate: Certificate
     oddness_limit: float
+    reference: Census
 
 
 @stage("calibrate")
@@ -63,8 +65,11 @@ def calibrate_network(
     attach_guard(calibrated, _fit_guard(network, train, seed))
     drafted = _answer(calibrated, validation)
     limit = float(np.quantile(drafted.oddness, 1 - odd))
-    curve = _trace(drafted, _answer(calibrated, calibration), limit)
+    answers = _answer(calibrated, calibration)
+    curve = _trace(drafted, answers, limit)
     certificate = _certify(curve, max_error, certainty)
+    accepted = answers.accepted_at_most(limit) >= np.float32(certificate.threshold)
+    reference = _survey(calibrated, calibration, accepted, odd_edges(answers.oddness))
     _log.info("  calibrate  temperature %.2f", temperature(calibrated))
     _log.info("  certify    %s", certificate.sentence)
     return Calibrated(
@@ -73,6 +78,7 @@ def calibrate_network(
         curve=curve,
         certificate=certificate,
         oddness_limit=limit,
+        reference=reference,
     )
 
 
@@ -104,6 +110,22 @@ def _answer(estimator: Any, rows: Path) -> _Answers:  # noqa: ANN401 - scikit-le
         right.append(reading.probabilities.argmax(axis=1) == labels(batch))
         oddness.append(reading.oddness)
     return _Answers(np.concatenate(confidence), np.concatenate(right), np.concatenate(oddness))
+
+
+def _survey(
+    estimator: Any,  # noqa: ANN401 - scikit-learn has no types
+    rows: Path,
+    accepted: NDArray[np.bool_],
+    edges: tuple[float, ...],
+) -> Census:
+    """Measure the writing in rows that the network has never seen, and what it makes of them."""
+    census = Census()
+    for batch in read_batches(rows, ["px"]):
+        px, taken = pixels(batch), slice(census.images, census.images + batch.num_rows)
+        reading = read(estimator, px)
+        bins = observe(px, reading.probabilities, accepted[taken], reading.oddness, edges)
+        census += count(len(px), bins, edges)
+    return census
 
 
 def _trace(drafted: _Answers, answers: _Answers, limit: float) -> Curve:

@@ -6,8 +6,10 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from digitline.commit import Manifest, read_manifest, write_manifest
+from digitline.judging.census import Census, count, observe_pictures
 from digitline.pixels.decode import Limits
 from digitline.pixels.normalise import NORMALISER
+from digitline.pixels.reading import Reading
 from digitline.pixels.reading import normalise_rows as normalised
 from digitline.provenance import digest_of
 from digitline.rows import normalised_schema, write_rows
@@ -18,7 +20,10 @@ _log = logging.getLogger("digitline")
 
 
 class Normalised(BaseModel):
-    """Normalised rows: the directory, the digest of its content, and the parts in it."""
+    """Normalised rows: the directory, the digest of its content, and the parts in it.
+
+    `pictures` is what was measured of the pictures the rows were made from.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -26,6 +31,7 @@ class Normalised(BaseModel):
     digest: str
     parts: tuple[str, ...]
     rows: int
+    pictures: Census = Census()
 
 
 @stage("normalise {directory.name}")
@@ -45,18 +51,30 @@ def normalise_rows(directory: Path, cache: Path, limits: Limits) -> Normalised:
         digest=manifest.digest,
         parts=tuple(Path(shard.name).stem for shard in manifest.shards),
         rows=rows,
+        pictures=Census.model_validate(manifest.facts.get("pictures", {})),
     )
 
 
 def _normalise_parts(raw: Dataset, target: Path, limits: Limits) -> Manifest:
     schema = normalised_schema(NORMALISER)
+    seen: list[Census] = []
+
+    def watch(reading: Reading) -> None:
+        seen.append(count(len(reading.places), observe_pictures(reading.traits)))
+
     manifest = Manifest(
         kind="normalised rows",
         shards=tuple(
-            write_rows(target / part_name(part), schema, normalised(raw.batches(part), limits))
+            write_rows(
+                target / part_name(part), schema, normalised(raw.batches(part), limits, watch)
+            )
             for part in raw.parts
         ),
-        facts={"rows": raw.manifest.digest, "normaliser": NORMALISER},
+        facts={
+            "rows": raw.manifest.digest,
+            "normaliser": NORMALISER,
+            "pictures": sum(seen, Census()).model_dump(mode="json"),
+        },
     )
     write_manifest(target, manifest)
     return manifest

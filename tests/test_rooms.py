@@ -19,7 +19,7 @@ MAY_USE = {
     "judging": set(),
     "models": {"pixels", "judging"},
     "report": {"judging", "pixels"},
-    "scoring": {"sources", "pixels", "models"},
+    "scoring": {"sources", "pixels", "judging", "models"},
     "review": {"sources", "pixels", "scoring"},
     "keeping": {"sources", "models", "scoring", "report"},
 }

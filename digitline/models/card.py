@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from digitline.errors import IncompatibleError
+from digitline.judging.census import Census
 from digitline.judging.certificate import Certificate, Curve
 from digitline.names import printable
 from digitline.rows import PIXELS
@@ -148,6 +149,9 @@ class Facts(Record):
         None, description="oddness above which a picture is not taken for a digit"
     )
     curve: Annotated[Curve | None, BeforeValidator(_none_if_empty)] = None
+    reference: Census | None = Field(
+        None, description="what the training data look like, for drift to be told by"
+    )
     verdict: Verdict
 
 

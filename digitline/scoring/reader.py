@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from digitline.pixels.decode import Limits, UndecodableError, decode
 from digitline.pixels.normalise import normalise
 from digitline.pixels.reading import Failure
+from digitline.pixels.traits import TRAITS, measure_traits
 from digitline.rows import PIXELS, SIDE
 from digitline.sources.files import UnreadableError
 from digitline.sources.listing import Entry, read_digit_rows, read_entries, to_entries
@@ -31,13 +32,15 @@ class Digits:
 
     `places` (k,) are the places of those with digits, ascending, `ids` (k, 32) uint8 the SHA-256
     of their bytes, `px` (k, 784) uint8, `doubtful` (k,) whether one may show something else than
-    one digit. `known` are the places and digests of images that needed no reading.
+    one digit, `traits` (k, 5) float32 of the pictures, NaN where none was read. `known` are the
+    places and digests of images that needed no reading.
     """
 
     places: NDArray[np.int64]
     ids: NDArray[np.uint8]
     px: NDArray[np.uint8]
     doubtful: NDArray[np.bool_]
+    traits: NDArray[np.float32]
     failures: tuple[Failure, ...]
     known: tuple[tuple[int, bytes], ...] = ()
 
@@ -87,6 +90,7 @@ def _join(parts: Sequence[Digits]) -> Digits:
         ids=np.concatenate([part.ids for part in parts]),
         px=np.concatenate([part.px for part in parts]),
         doubtful=np.concatenate([part.doubtful for part in parts]),
+        traits=np.concatenate([part.traits for part in parts]),
         failures=tuple(failure for part in parts for failure in part.failures),
         known=tuple(pair for part in parts for pair in part.known),
     )
@@ -101,7 +105,8 @@ def _from_rows(batch: pa.RecordBatch, first: int, known: Known | None) -> Digits
         seen = [(place, digest) for place, digest in digests if known(digest)]
         fresh = np.isin(places, [place for place, _ in seen], invert=True)
         places, ids, px = places[fresh], ids[fresh], px[fresh]
-    return Digits(places, ids, px, np.logical_not(px.any(axis=1)), (), tuple(seen))
+    blank, traits = np.logical_not(px.any(axis=1)), np.full((len(px), len(TRAITS)), np.nan)
+    return Digits(places, ids, px, blank, traits.astype(np.float32), (), tuple(seen))
 
 
 class _Images:
@@ -116,6 +121,7 @@ class _Images:
         self._ids: list[bytes] = []
         self._px: list[NDArray[np.uint8]] = []  # each (k, 28, 28)
         self._doubtful: list[bool] = []
+        self._traits: list[NDArray[np.float32]] = []  # each (k, 5)
         self._failures: list[Failure] = []
         self._seen: list[tuple[int, bytes]] = []
         self._waiting: list[tuple[int, bytes, NDArray[np.uint8]]] = []
@@ -174,22 +180,26 @@ class _Images:
             self._waiting = []
 
     def _normalise(self, pictures: Sequence[tuple[int, bytes, NDArray[np.uint8]]]) -> None:
-        normalised = normalise([picture for _, _, picture in pictures])
+        images = [picture for _, _, picture in pictures]
+        normalised = normalise(images)
         self._places += [place for place, _, _ in pictures]
         self._ids += [digest for _, digest, _ in pictures]
         self._px.append(normalised.digits)
         self._doubtful += [bool(diagnosis.doubt) for diagnosis in normalised.diagnoses]
+        self._traits.append(measure_traits(images, normalised))
 
     def _gather(self) -> Digits:
         places = np.array(self._places, np.int64)
         order = np.argsort(places)
         px = np.concatenate([np.empty((0, SIDE, SIDE), np.uint8), *self._px])
         ids = np.frombuffer(b"".join(self._ids), np.uint8).reshape(-1, 32)
+        traits = np.concatenate([np.empty((0, len(TRAITS)), np.float32), *self._traits])
         return Digits(
             places=places[order],
             ids=ids[order],
             px=px.reshape(-1, PIXELS)[order],
             doubtful=np.array(self._doubtful, np.bool_)[order],
+            traits=traits[order],
             failures=tuple(self._failures),
             known=tuple(self._seen),
         )

@@ -10,9 +10,12 @@ from pydantic import BaseModel, ConfigDict
 
 from digitline.commit import Manifest, Shard, describe
 from digitline.errors import DataError
-from digitline.rows import read_batches
+from digitline.judging.census import Sample
+from digitline.rows import read_batches, read_note
 from digitline.scoring.answers import ACCEPT
 
+# Where the footer of a file of predictions keeps what was measured of its images.
+SAMPLE = "digitline.sample"
 _DRAFT = re.compile(r"\.(predictions|errors|joined)(-\d{5,})?\.(parquet|csv|jsonl)\.[0-9a-f]{12}")
 
 
@@ -95,6 +98,12 @@ def describe_shard(predictions: Path, errors: Path) -> ScoredShard:
         errors=describe(errors, failed),
         accept=accept,
     )
+
+
+def read_sample(predictions: Path) -> Sample:
+    """Read what was measured of a shard's images; nothing where its writer did not measure."""
+    note = read_note(predictions, SAMPLE)
+    return Sample() if note is None else Sample.model_validate_json(note)
 
 
 def sweep(out: Path) -> None:

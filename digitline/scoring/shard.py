@@ -6,15 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from digitline.judging.census import Sample, observe, observe_pictures, sample
 from digitline.models.bundle import Model
-from digitline.models.reading import BATCH
+from digitline.models.reading import BATCH, Reading
 from digitline.pixels.decode import Limits
 from digitline.rows import ERRORS, PREDICTIONS, read_slice, writing
-from digitline.scoring.answers import answer
+from digitline.scoring.answers import ACCEPT, answer
 from digitline.scoring.past import Past
 from digitline.scoring.reader import Care, Digits, Mark, read_digits_of
-from digitline.scoring.results import ScoredShard, describe_shard, shard_files
+from digitline.scoring.results import SAMPLE, ScoredShard, describe_shard, shard_files
 from digitline.sources.listing import LISTING
 
 
@@ -40,10 +42,11 @@ class Task:
 
 @dataclass(frozen=True)
 class Scored:
-    """The rows that some images came to, both in listing order."""
+    """The rows that some images came to, both in listing order, and what was seen on the way."""
 
     predictions: pa.RecordBatch
     errors: pa.RecordBatch
+    sample: Sample
 
 
 @dataclass(frozen=True)
@@ -57,13 +60,16 @@ class Scorer:
     def score_shard(self, task: Task, mark: Mark) -> ScoredShard:
         """Score a shard, some thousand images at a time, and commit its two files."""
         predictions, errors = shard_files(task.out, task.number)
+        seen = Sample()
         with writing(predictions, PREDICTIONS) as answered, writing(errors, ERRORS) as failed:
             place = task.start
             for batch in _read_evenly(task):
                 scored = self.score_batch(batch, place, task, mark)
                 answered.write(scored.predictions)
                 failed.write(scored.errors)
+                seen += scored.sample
                 place += batch.num_rows
+            answered.note(SAMPLE, seen.model_dump_json())
         return describe_shard(predictions, errors)
 
     def score_batch(self, batch: pa.RecordBatch, first: int, task: Task, mark: Mark) -> Scored:
@@ -72,14 +78,16 @@ class Scorer:
         read = read_digits_of(batch, first, self.limits, care=task.care, mark=mark, known=known)
         mark(-1, -1)
         names = batch.column("name")
+        reading = self.model.read(read.px)
         predictions = answer(
             paths=names.take(pa.array(read.places - first)),
             ids=read.ids,
-            probabilities=self.model.probabilities(read.px),
-            doubtful=read.doubtful,
+            probabilities=reading.probabilities,
+            doubtful=read.doubtful | reading.odd,
             threshold=self.threshold,
             model=self.model.version,
         )
+        seen = self._observe(read, reading, predictions)
         if task.past is not None and read.known:
             predictions = _join(predictions, read, task.past, names, first)
         failures = read.failures
@@ -88,7 +96,15 @@ class Scorer:
             pa.array([failure.reason for failure in failures], pa.string()),
             pa.array([failure.message for failure in failures], pa.string()),
         ]
-        return Scored(predictions, pa.record_batch(columns, schema=ERRORS))
+        return Scored(predictions, pa.record_batch(columns, schema=ERRORS), seen)
+
+    def _observe(self, read: Digits, reading: Reading, predictions: pa.RecordBatch) -> Sample:
+        """Measure the images that were read just now, not those answered before."""
+        reference = self.model.card.reference
+        edges = () if reference is None else reference.odd_edges
+        accepted = pc.equal(predictions.column("status"), ACCEPT).to_numpy(zero_copy_only=False)
+        bins = observe(read.px, reading.probabilities, accepted, reading.oddness, edges)
+        return sample(read.places, bins | observe_pictures(read.traits), edges)
 
 
 def _join(

@@ -67,9 +67,10 @@ def read_image(path: Path, model: Model, threshold: float, limits: Limits) -> Re
     except (UnreadableError, UndecodableError) as error:
         return Unread(name, error.reason, error.message)
     normalised = normalise([picture])
-    (probabilities,) = model.probabilities(normalised.digits.reshape(1, PIXELS))
+    reading = model.read(normalised.digits.reshape(1, PIXELS))
+    (probabilities,) = reading.probabilities
     confidence = float(probabilities.max())
-    reason = normalised.diagnoses[0].doubt
+    reason = normalised.diagnoses[0].doubt or ("unlike a digit" if reading.odd[0] else "")
     if not reason and confidence < threshold:
         reason = f"less sure than {threshold:.2%}"
     return Reading(
