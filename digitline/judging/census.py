@@ -32,14 +32,16 @@ class Census(BaseModel):
 
     def __add__(self, other: Self) -> "Census":
         """Give the census of the images of both; oddness is left out where its bins differ."""
-        alike = not (self.counts and other.counts) or self.odd_edges == other.odd_edges
+        odd = [census for census in (self, other) if "oddness" in census.counts]
+        edges = odd[0].odd_edges if odd else self.odd_edges or other.odd_edges
+        alike = all(census.odd_edges == edges for census in odd)
         both = {
             name: _add(self.counts.get(name, ()), other.counts.get(name, ()))
             for name in MEASURES
             if (name in self.counts or name in other.counts) and (alike or name != "oddness")
         }
-        edges = (self.odd_edges or other.odd_edges) if alike else ()
-        return Census(images=self.images + other.images, counts=both, odd_edges=edges)
+        images = self.images + other.images
+        return Census(images=images, counts=both, odd_edges=edges if alike else ())
 
     def measure(self, name: str) -> Measure:
         """Give a measure with the bins it was counted in."""
