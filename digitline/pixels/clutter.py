@@ -50,15 +50,21 @@ class _Pieces:
         return self.bottom - self.top
 
 
-def keep_one_digit(mask: Plane) -> Findings:
-    """Keep the pieces of a (h, w) mask of 0 and 255, not empty, that make one digit."""
-    labels, stats = _label(mask)
-    order = np.argsort(-stats[1:, cv2.CC_STAT_AREA], kind="stable")[:_MOST_PIECES] + 1
+def keep_one_digit(mask: Plane, traces: Plane, *, crowded: bool) -> Findings:
+    """Keep the pieces of a (h, w) mask of 0 and 255, not empty, that make one digit.
+
+    Pieces that faint `traces` (h, w) of ink join are one. A picture that may be `crowded` can
+    show what belongs to others, coming in from its edges.
+    """
+    labels, stats = _label(mask, traces)
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    inked = np.count_nonzero(areas)
+    order = np.argsort(-areas, kind="stable")[: min(inked, _MOST_PIECES)] + 1
     pieces = _measure(stats[order], mask.shape)
     coarse = _coarse(pieces, mask)
     boxes = _boxes(pieces, coarse)
     main = int(np.where(coarse & ~boxes, pieces.area * _centrality(pieces), 0).argmax())
-    foreign = _foreign(pieces, main)
+    foreign = _foreign(pieces, main) & crowded
     cluster = _cluster(pieces, main, coarse & ~foreign & ~boxes)
     kept = np.zeros(len(stats), np.bool_)
     kept[order[cluster]] = True
@@ -68,23 +74,28 @@ def keep_one_digit(mask: Plane) -> Findings:
     removed += ("edge strokes",) * bool(foreign.any())
     removed += ("specks",) * bool((~cluster & ~foreign & ~boxes).any())
     doubt = _doubt(pieces, cluster, coarse, mask)
-    return Findings(digit, (left, top, width, height), removed, doubt, len(stats) - 1)
+    return Findings(digit, (left, top, width, height), removed, doubt, int(inked))
 
 
-def _label(mask: Plane) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    """Label the pieces of a mask, over gaps of two pixels; measure them without the bridges."""
-    bridged = np.asarray(cv2.dilate(mask, np.ones((3, 3), np.uint8)), np.uint8)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(bridged, connectivity=8)
-    height, width = mask.shape
-    left, top = stats[:, cv2.CC_STAT_LEFT], stats[:, cv2.CC_STAT_TOP]
-    right = left + stats[:, cv2.CC_STAT_WIDTH]
-    bottom = top + stats[:, cv2.CC_STAT_HEIGHT]
-    # The bridges stand out a pixel, where the frame leaves room.
-    start = np.stack([left + (left > 0), top + (top > 0)])
-    size = np.stack([right - (right < width), bottom - (bottom < height)]) - start
-    areas = np.bincount(np.asarray(labels)[mask > 0], minlength=count)
-    table = np.column_stack([*start, *size, areas]).astype(np.float64)
-    return np.asarray(labels, np.int32), table
+def _label(mask: Plane, traces: Plane) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """Label the pieces of a mask, (h, w), over gaps of two pixels and along traces.
+
+    The table has left, top, width, height and area of each label's own ink, 0 where it has none.
+    """
+    bridged = cv2.bitwise_or(cv2.dilate(mask, np.ones((3, 3), np.uint8)), traces)
+    count, found = cv2.connectedComponents(bridged, connectivity=8)
+    labels = np.asarray(found, np.int32)
+    down, across = np.nonzero(mask)
+    owners = labels[down, across]
+    order = np.argsort(owners, kind="stable")
+    inked, starts, areas = np.unique(owners[order], return_index=True, return_counts=True)
+    table = np.zeros((count, 5))
+    for column, places in ((0, across[order]), (1, down[order])):
+        first = np.minimum.reduceat(places, starts)
+        table[inked, column] = first
+        table[inked, column + 2] = np.maximum.reduceat(places, starts) - first + 1
+    table[inked, 4] = areas
+    return labels, table
 
 
 def _measure(stats: NDArray[np.float64], shape: tuple[int, ...]) -> _Pieces:
@@ -135,9 +146,9 @@ def _foreign(pieces: _Pieces, main: int) -> NDArray[np.bool_]:
     shared = np.minimum(pieces.right, pieces.right[main]) - np.maximum(
         pieces.left, pieces.left[main]
     )
-    own = shared > 0.6 * np.minimum(pieces.width, pieces.width[main])
-    close = _gaps(pieces)[main] < 0.08 * pieces.height[main]
-    tight = pieces.height[main] > 0.6 * height
+    own = shared > 0.4 * np.minimum(pieces.width, pieces.width[main])
+    close = _gaps(pieces)[main] < 0.16 * pieces.height[main]
+    tight = pieces.height[main] > 0.5 * height
     return np.asarray(foreign & ~(own & close & tight))
 
 
@@ -185,7 +196,8 @@ def _beside(pieces: _Pieces, inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
     pulled = (np.minimum(pieces.left, left) + np.maximum(pieces.right, right)) / 2 - middle
     pulls = np.abs(pulled) > 0.07 * pieces.frame[1]
     sizeable = pieces.height > 0.2 * (bottom - top)
-    return np.asarray((alike & clear) | (sizeable & centred & pulls))
+    aside = (pieces.right < left + 0.2 * (right - left)) | (pieces.left > right - 0.2 * (right - left))
+    return np.asarray((alike & clear) | (sizeable & aside & centred & pulls))
 
 
 def _doubt(pieces: _Pieces, kept: NDArray[np.bool_], coarse: NDArray[np.bool_], mask: Plane) -> str:

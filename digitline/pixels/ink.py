@@ -1,5 +1,6 @@
 """The ink of one digit, found in a picture of any size."""
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -47,7 +48,8 @@ def find_digit(image: Plane) -> Found | None:
         likely, best = _best(views + view_through_shadows(work, rulings=rulings))
     if best is None:
         return None
-    return Found(_cut_out(sheet, best), best, scale, likely)
+    # A picture that was enlarged to be looked at has no more to show.
+    return Found(_cut_out(sheet if scale < 1 else work, best), best, scale, likely)
 
 
 def prepare(sheet: Plane) -> tuple[Plane, float, bool]:
@@ -76,8 +78,8 @@ def _cut_out(sheet: Plane, view: View) -> Plane:
     zoom = _DIGIT / max(view.findings.box[2:])
     size = ((right - left) * zoom, (bottom - top) * zoom)
     high, wide = (own / seen for own, seen in zip(sheet.shape, view.inked.shape, strict=True))
-    rows = slice(round(top * high), max(round(bottom * high), round(top * high) + 1))
-    columns = slice(round(left * wide), max(round(right * wide), round(left * wide) + 1))
+    rows = slice(int(top * high), math.ceil(bottom * high))
+    columns = slice(int(left * wide), math.ceil(right * wide))
     work = resize(sheet[rows, columns], *size)
     paper = _enlarge(view.paper[top:bottom, left:right], work)
     relief = raise_ink(work, paper, dark=view.polarity == "dark")

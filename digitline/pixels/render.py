@@ -14,7 +14,7 @@ from digitline.pixels.looks import Camera, Look, Pen, draw_look
 from digitline.pixels.planes import Plane
 from digitline.pixels.scenes import Layer, Shape, lay_out
 
-_CANVAS: Final = 240
+CANVAS: Final = 240
 _DRAWN: Final = 0.25
 
 
@@ -53,7 +53,7 @@ def render_many(
             written = Written(draw_line(label, dice), own=False)
         else:
             written = write(digit, own=look.pen.own)
-        picture, ink = _paint(written, look, dice)
+        picture, ink = paint(written, look, dice)
         yield Rendering(picture, ink, label, look)
 
 
@@ -64,16 +64,18 @@ def write(digit: Plane, *, own: bool) -> Written:
 
 def render(written: Written, look: Look, dice: Dice) -> Plane:
     """Make the picture of a digit; the same dice make the same bytes."""
-    return _paint(written, look, dice)[0]
+    return paint(written, look, dice)[0]
 
 
-def _paint(written: Written, look: Look, dice: Dice) -> tuple[Plane, Plane]:
-    """Make the picture of a digit, and the cover of its ink."""
+def paint(
+    written: Written, look: Look, dice: Dice, *, canvas: int = CANVAS
+) -> tuple[Plane, Plane]:
+    """Make the picture of a digit, and the cover of its ink; `canvas` is its side in the making."""
     bent = Written(_deform(written.line, look.pen, dice), written.own)
     radius = _pen_radius(bent, look, dice)
     box = _box(bent.line, radius)
     camera = _cut_to(box, look.camera) if look.camera.tight else look.camera
-    zoom = _CANVAS / max(camera.height, camera.width)
+    zoom = canvas / max(camera.height, camera.width)
     shape = (max(8, round(camera.height * zoom)), max(8, round(camera.width * zoom)))
     ink = _worn(_put(bent.line, radius, camera, shape, dice), look.pen, dice)
     picture = _photograph(lay_out(ink, look.scene, dice), camera, dice)
@@ -151,7 +153,7 @@ def _worn(ink: Layer, pen: Pen, dice: Dice) -> Layer:
 def _photograph(scene: Layer, camera: Camera, dice: Dice) -> Plane:
     """Blur, sample, add noise, compress."""
     if camera.blur:
-        scene = np.asarray(cv2.GaussianBlur(scene, (0, 0), 0.3 + camera.blur * _CANVAS), np.float32)
+        scene = np.asarray(cv2.GaussianBlur(scene, (0, 0), 0.3 + camera.blur * max(scene.shape)), np.float32)
     pixels = _sample(scene, camera)
     if camera.noise:
         pixels = pixels + np.float32(camera.noise) * dice.rng.standard_normal(
@@ -170,7 +172,7 @@ def _photograph(scene: Layer, camera: Camera, dice: Dice) -> Plane:
 
 def _sample(scene: Layer, camera: Camera) -> Layer:
     size = (camera.width, camera.height)
-    method = cv2.INTER_AREA if max(size) < _CANVAS else cv2.INTER_LINEAR
+    method = cv2.INTER_AREA if max(size) < max(scene.shape) else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(scene, size, interpolation=method), np.float32)
 
 

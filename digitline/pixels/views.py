@@ -83,7 +83,7 @@ def _look(
         return
     sure = sure if dark else -sure
     lines = find_rulings(_cut_low(relief, level, noise)) if rulings else None
-    findings = keep_one_digit(inked)
+    findings = keep_one_digit(inked, _trace(relief, level, noise), crowded=rulings)
     yield View(polarity, sure, reach, paper, level, noise, inked, findings, lines, erased=False)
     if lines is None:
         return
@@ -91,7 +91,7 @@ def _look(
     level, noise = _measure(rest)
     mask = cut(rest, level, noise)
     if mask.any():
-        findings = keep_one_digit(mask)
+        findings = keep_one_digit(mask, _trace(rest, level, noise), crowded=rulings)
         yield View(polarity, sure, reach, paper, level, noise, inked, findings, lines, erased=True)
 
 
@@ -131,11 +131,20 @@ def _quantile(counts: NDArray[np.generic], share: float) -> float:
 
 def cut(relief: Relief, level: float, noise: float) -> Plane:
     """Cut at half of the full ink nearby, and nowhere near the noise of paper."""
+    return _cut_at(relief, level, noise, share=0.5)
+
+
+def _trace(relief: Relief, level: float, noise: float) -> Plane:
+    """Cut lower, where strokes that fade are still whole."""
+    return _cut_at(relief, level, noise, share=0.25)
+
+
+def _cut_at(relief: Relief, level: float, noise: float, *, share: float) -> Plane:
     if level < max(LEAST_CONTRAST, 2 * noise):
         return np.zeros(relief.shape, np.uint8)
     near = 2 * int(0.06 * max(relief.shape)) + 1
     around = np.asarray(cv2.dilate(relief, np.ones((near, near), np.uint8)), np.float32)
-    threshold = np.maximum(0.5 * around, max(3.5 * noise, 0.25 * level))
+    threshold = np.maximum(share * around, max(3.5 * noise, 0.5 * share * level))
     return np.where(relief > threshold, 255, 0).astype(np.uint8)
 
 
