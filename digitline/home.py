@@ -32,6 +32,11 @@ class Home:
         return self.data / "normalised"
 
     @property
+    def practice(self) -> Path:
+        """Practice rows by the digest of the training rows they were rendered from."""
+        return self.data / "practice"
+
+    @property
     def splits(self) -> Path:
         """Train, validation and test rows by the digest of what was split."""
         return self.data / "splits"

@@ -76,6 +76,9 @@ class Settings(BaseSettings):
         description="how much each training row of a data set counts, by the set's name; 1 if none",
     )
     seed: int = Field(0, ge=0, description="seed of everything random in the training")
+    practice: int = Field(
+        12_000, ge=0, description="training digits to practise on as realistic pictures as well"
+    )
     max_error: Rate = Field(
         0.001, gt=0, le=1, description="share of accepted answers that may be wrong"
     )

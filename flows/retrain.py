@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -42,6 +42,7 @@ from tasks.evaluate import Evaluated, evaluate_challenger
 from tasks.gather import Gathered, gather_corrections
 from tasks.ingest import ingest_source
 from tasks.normalise import Normalised, normalise_rows
+from tasks.practise import Practised, practise_rows
 from tasks.promote import promote_challenger
 from tasks.register import register_challenger
 from tasks.render import describe_data, render_retrain
@@ -127,12 +128,24 @@ class Clock:
 
 @dataclass(frozen=True)
 class Prepared:
-    """The data sets by name, what their pictures look like, and their rows split into parts."""
+    """The data sets by name, what their pictures look like, their rows in parts, and practice."""
 
     data_sets: dict[str, Ingested]
     split: Split
     corrections: Gathered | None
     pictures: Census
+    practice: Practised | None
+
+    @property
+    def digits(self) -> dict[str, tuple[int, ...]]:
+        """Images of each digit, by part."""
+        practice = {} if self.practice is None else {report_data.PRACTICE: self.practice.digits}
+        return {**self.split.digits, **practice}
+
+    def train(self, weights: Mapping[str, float]) -> list[Part]:
+        """List all that is trained on, weighed by the name of the data set."""
+        parts = [Part(path, weights.get(name, 1)) for name, path in self.split.train.items()]
+        return parts if self.practice is None else [*parts, Part(self.practice.path)]
 
 
 @flow(persist_result=False)
@@ -203,8 +216,22 @@ def _prepare(sources: Sequence[str], settings: Settings, clock: Clock) -> Prepar
     with clock.stage("split"):
         corrected = None if corrections is None else corrections.rows
         split = split_by_digest(origins, home.splits, settings.shares, corrected)
+    with clock.stage("practise"):
+        practice = _practise(split, settings)
     pictures = sum((rows.pictures for rows in normalised.values()), Census())
-    return Prepared(data_sets, split, corrections, pictures)
+    return Prepared(data_sets, split, corrections, pictures, practice)
+
+
+def _practise(split: Split, settings: Settings) -> Practised | None:
+    if settings.practice == 0:
+        return None
+    return practise_rows(
+        list(split.train.values()),
+        split.identity("train").digest,
+        settings.practice,
+        settings.seed,
+        settings.places.practice,
+    )
 
 
 def _origin(name: str, rows: Normalised) -> Origin:
@@ -223,6 +250,7 @@ def _plan(prepared: Prepared, settings: Settings) -> Plan:
             calibration=split.identity("calibration"),
             test=split.identity("test"),
             corrections=_corrections(prepared, settings),
+            practice=None if prepared.practice is None else prepared.practice.rows,
         ),
         recipe_name=Path(settings.recipe).stem,
         recipe=load_recipe(settings.recipe),
@@ -287,7 +315,7 @@ def _challenge(
         trained = train_network(
             plan.recipe_name,
             plan.recipe,
-            [Part(path, weights.get(name, 1)) for name, path in split.train.items()],
+            prepared.train(weights),
             split.validation,
             plan.seed,
             home.checkpoints / f"{run.id}.joblib",
@@ -416,7 +444,7 @@ def _report(
         if champion is None
         else report_data.Version(version=champion, error=evaluated.champion_error),
         recipe=report_data.Recipe(name=str(facts.recipe["name"]), values=facts.recipe),
-        data=describe_data(prepared.data_sets, prepared.split.digits, facts.data.corrections),
+        data=describe_data(prepared.data_sets, prepared.digits, facts.data.corrections),
         lineage=report_data.Lineage(
             normaliser=facts.normaliser,
             seed=facts.seed,

@@ -26,6 +26,8 @@ from digitline.pixels.normalise import NORMALISER
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
 os.environ["DO_NOT_TRACK"] = "1"
+# Practice rows would take longer than the tiny trainings of most tests.
+os.environ["DIGITLINE_PRACTICE"] = "0"
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("digitline", deadline=None)

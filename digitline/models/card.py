@@ -75,6 +75,7 @@ class Data(Record):
     calibration: Rows | None = None
     test: Rows
     corrections: Corrections | None = None
+    practice: Rows | None = Field(None, description="renderings of training rows, if any")
 
 
 class Metrics(Record):

@@ -196,7 +196,9 @@ def _beside(pieces: _Pieces, inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
     pulled = (np.minimum(pieces.left, left) + np.maximum(pieces.right, right)) / 2 - middle
     pulls = np.abs(pulled) > 0.07 * pieces.frame[1]
     sizeable = pieces.height > 0.2 * (bottom - top)
-    aside = (pieces.right < left + 0.2 * (right - left)) | (pieces.left > right - 0.2 * (right - left))
+    aside = (pieces.right < left + 0.2 * (right - left)) | (
+        pieces.left > right - 0.2 * (right - left)
+    )
     return np.asarray((alike & clear) | (sizeable & aside & centred & pulls))
 
 

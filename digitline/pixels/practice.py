@@ -1,5 +1,6 @@
 """Digits to practise on: renderings as the normaliser leaves them, the way life will bring them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -19,6 +20,7 @@ _SIDE: Final = 144
 _DRAWN: Final = 0.5
 _INKED: Final = 100
 _SHARED: Final = 0.5
+_STREAM: Final = 0x9E
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,22 @@ class Practice:
 
     digits: NDArray[np.uint8]
     labels: NDArray[np.int8]
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """Digits to render together, (n, 28, 28), their labels (n,), and a number of their own."""
+
+    number: int
+    digits: NDArray[np.uint8]
+    labels: NDArray[np.int8]
+
+
+def practise_lesson(lesson: Lesson, seed: int) -> Practice:
+    """Make a lesson's practice from a generator of its own, whoever makes it."""
+    return practise(
+        lesson.digits, lesson.labels, np.random.default_rng([seed, _STREAM, lesson.number])
+    )
 
 
 def practise(
@@ -80,11 +98,11 @@ def _shows(diagnosis: Diagnosis, ink: Plane) -> bool:
     return shared > _SHARED * (_area(diagnosis.box) + _area(drawn) - shared)
 
 
-def _overlap(one: tuple[int, ...], other: tuple[int, ...]) -> float:
+def _overlap(one: Sequence[int], other: Sequence[int]) -> float:
     lows, ends = np.maximum(one[:2], other[:2]), np.add((one[:2], other[:2]), (one[2:], other[2:]))
     wide, tall = np.maximum(ends.min(axis=0) - lows, 0)
     return float(wide * tall)
 
 
-def _area(box: tuple[int, ...]) -> float:
+def _area(box: Sequence[int]) -> float:
     return float(box[2] * box[3])

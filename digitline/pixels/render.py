@@ -67,9 +67,7 @@ def render(written: Written, look: Look, dice: Dice) -> Plane:
     return paint(written, look, dice)[0]
 
 
-def paint(
-    written: Written, look: Look, dice: Dice, *, canvas: int = CANVAS
-) -> tuple[Plane, Plane]:
+def paint(written: Written, look: Look, dice: Dice, *, canvas: int = CANVAS) -> tuple[Plane, Plane]:
     """Make the picture of a digit, and the cover of its ink; `canvas` is its side in the making."""
     bent = Written(_deform(written.line, look.pen, dice), written.own)
     radius = _pen_radius(bent, look, dice)
@@ -153,7 +151,9 @@ def _worn(ink: Layer, pen: Pen, dice: Dice) -> Layer:
 def _photograph(scene: Layer, camera: Camera, dice: Dice) -> Plane:
     """Blur, sample, add noise, compress."""
     if camera.blur:
-        scene = np.asarray(cv2.GaussianBlur(scene, (0, 0), 0.3 + camera.blur * max(scene.shape)), np.float32)
+        scene = np.asarray(
+            cv2.GaussianBlur(scene, (0, 0), 0.3 + camera.blur * max(scene.shape)), np.float32
+        )
     pixels = _sample(scene, camera)
     if camera.noise:
         pixels = pixels + np.float32(camera.noise) * dice.rng.standard_normal(

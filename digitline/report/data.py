@@ -25,6 +25,7 @@ MOST_PER_CELL = 24
 MOST_READINGS = 600
 RIGHT_PER_DIGIT = 6
 MOST_NAMES = 20
+PRACTICE = "practice"  # the name of the part that is rendered
 
 Ten = Annotated[tuple[int, ...], Field(min_length=10, max_length=10)]
 Verdict = Literal["bootstrap", "promote", "hold", "unchanged"]
@@ -256,6 +257,11 @@ class Data(Facts):
     dropped: tuple[Dropped, ...] = ()
     suspects: Suspects | None = None
     corrections: Corrections | None = None
+
+    @property
+    def images(self) -> tuple[Part, ...]:
+        """The parts that people wrote: renderings to practise on are counted in the table alone."""
+        return tuple(part for part in self.parts if part.name != PRACTICE)
 
 
 class Stage(Facts):

@@ -75,7 +75,7 @@ class Confusion:
 def render_retrain(report: RetrainReport, pictures: RetrainPictures) -> str:
     """Render the page of a retraining: the same report and pictures, the same bytes."""
     judged, training = report.judged, report.training
-    drawn: dict[str, object] = {"digit_counts": charts.digit_counts(report.data.parts)}
+    drawn: dict[str, object] = {"digit_counts": charts.digit_counts(report.data.images)}
     if judged is not None:
         drawn["confusion"] = _confusion(judged, pictures.readings)
         drawn["read_curve"] = charts.read_curve(judged.read_curve, judged.chosen, judged.n)

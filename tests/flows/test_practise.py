@@ -1,0 +1,86 @@
+"""Practice rows are made once, the same by any number of processes, and are part of the plan."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from digitline.commit import read_manifest
+from digitline.home import Home
+from digitline.models.registry import Registry
+from digitline.pixels.normalise import NORMALISER
+from digitline.pixels.practice import practise_lesson
+from digitline.rows import normalised_batch, normalised_schema, read_labelled, write_rows
+from flows.retrain import retrain
+from tasks.practise import _choose, practise_rows
+
+Mnist = tuple[list[bytes], NDArray[np.int64]]
+
+
+@pytest.fixture(scope="module")
+def train(mnist: Mnist, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Write two files of 300 training rows each."""
+    folder = tmp_path_factory.mktemp("train")
+    paths = []
+    for name, rows in (("one", slice(0, 300)), ("two", slice(300, 600))):
+        digits = [cv2.imdecode(np.frombuffer(png, np.uint8), 0) for png in mnist[0][rows]]
+        labels = mnist[1][rows].astype(np.int8)
+        ids = [bytes([number % 256]) * 32 for number in range(300)]
+        batch = normalised_batch(ids, labels, np.asarray(digits, np.uint8), NORMALISER)
+        paths.append(folder / f"train-{name}.parquet")
+        write_rows(paths[-1], normalised_schema(NORMALISER), iter([batch]))
+    return paths
+
+
+def test_processes_make_what_one_would_have_made(train: list[Path], tmp_path: Path) -> None:
+    practised = practise_rows.fn(train, "digest", 520, 3, tmp_path)
+    made = [practise_lesson(lesson, 3) for lesson in _choose(train, 520)]
+    digits, labels = read_labelled(practised.path)
+    np.testing.assert_array_equal(
+        digits, np.concatenate([one.digits for one in made]).reshape(-1, 784)
+    )
+    np.testing.assert_array_equal(labels, np.concatenate([one.labels for one in made]))
+    assert practised.rows.rows == len(labels) <= 520
+    written = practised.path.stat().st_mtime_ns
+    assert practise_rows.fn(train, "digest", 520, 3, tmp_path) == practised
+    assert practised.path.stat().st_mtime_ns == written
+    assert read_manifest(practised.path.parent) is not None
+    assert practised.digits == tuple(np.bincount(labels, minlength=10))
+
+
+@pytest.mark.parametrize("count", [1, 7, 599, 600, 5000])
+def test_rows_are_taken_evenly_and_once(train: list[Path], count: int) -> None:
+    lessons = list(_choose(train, count))
+    taken = np.concatenate([lesson.digits for lesson in lessons])
+    assert len(taken) == min(count, 600)
+    assert [lesson.number for lesson in lessons] == list(range(len(lessons)))
+    rows = np.concatenate([read_labelled(path)[0] for path in train]).reshape(-1, 28, 28)
+    if count >= 600:
+        np.testing.assert_array_equal(taken, rows)
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_another_count_of_practice_rows_is_another_model(
+    mnist: Mnist, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = home.root / "tiny.toml"
+    recipe.write_text("hidden = [32]\nepochs = 10\nbatch = 25\nrate = 0.01\n")
+    folder = home.root / "digits"
+    for number in range(600):
+        place = folder / str(mnist[1][number]) / f"{number}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(mnist[0][number])
+    monkeypatch.setenv("DIGITLINE_GATE__MIN_ACCURACY", "0.1")
+    monkeypatch.setenv("DIGITLINE_MAX_ERROR", "70%")
+    verdicts = []
+    for count in ("40", "40", "0"):
+        monkeypatch.setenv("DIGITLINE_PRACTICE", count)
+        verdicts.append(retrain([str(folder)], recipe=str(recipe)))
+    assert [one.verdict == "unchanged" for one in verdicts] == [False, True, False]
+    registry = Registry(home.models, home.keys)
+    with_practice = registry.card(verdicts[0].version).data.practice
+    assert with_practice is not None
+    assert 20 <= with_practice.rows <= 40
+    assert registry.card(verdicts[2].version).data.practice is None
