@@ -77,7 +77,7 @@ def test_another_count_of_practice_rows_is_another_model(
     verdicts = []
     for count in ("40", "40", "0"):
         monkeypatch.setenv("DIGITLINE_PRACTICE", count)
-        verdicts.append(retrain([str(folder)], recipe=str(recipe)))
+        verdicts.append(retrain([str(folder)], recipe=str(recipe), promote="force"))
     assert [one.verdict == "unchanged" for one in verdicts] == [False, True, False]
     registry = Registry(home.models, home.keys)
     with_practice = registry.card(verdicts[0].version).data.practice
