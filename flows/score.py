@@ -20,6 +20,8 @@ from digitline.pixels.normalise import NORMALISER
 from digitline.progress import showing
 from digitline.provenance import digest_of, library_versions
 from digitline.report import data as report_data
+from digitline.review.audit import estimate
+from digitline.review.store import Store
 from digitline.runs import Run, claim, open_run
 from digitline.scoring.crew import Crew, warm_up
 from digitline.scoring.export import Format
@@ -209,11 +211,14 @@ def _score(order: Order, reader: Reader) -> Scored:
         run=report_data.Run(id=run.id, when=run.started, seconds=time.perf_counter() - began),
         model=report_data.Version(version=reader.card.version, error=reader.card.metrics.error),
         source=order.source,
+        job=order.job or "",
         threshold=reader.accept_from,
         lineage=report_data.Lineage(normaliser=NORMALISER, libraries=library_versions()),
         results=results,
         listing=snapshot.listing,
         limits=reader.settings.decoding,
+        drawn=reader.settings.audit,
+        audit=estimate(Store(home.corrections).answers()).get(reader.card.version),
         reports=home.reports,
     )
     collect_results(shards, exported, counts, _facts(run, order, reader), results)

@@ -64,6 +64,7 @@ def evaluate_challenger(
         truth,
         answers.probabilities,
         None if champion_answers is None else champion_answers.probabilities,
+        answers.oddness > oddness_limit,
     )
     write_trial(out, trial)
     verdict = judge(
@@ -75,7 +76,7 @@ def evaluate_challenger(
         promotion,
     )
     accepted = answers.probabilities.max(axis=1) >= np.float32(certificate.threshold)
-    accepted &= answers.oddness <= oddness_limit
+    accepted &= ~trial.odd
     metrics = _measure(trial, accepted, validation_error)
     _log.info(
         "  evaluate   %.2f %% of %s test images right (%.2f %% error)",

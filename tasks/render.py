@@ -14,7 +14,9 @@ from digitline.judging.trial import read_trial
 from digitline.models import card
 from digitline.pixels.decode import Limits, UndecodableError, decode
 from digitline.pixels.normalise import normalise
+from digitline.report import data as report_data
 from digitline.report.data import (
+    MOST_EARLIER,
     MOST_NAMES,
     Check,
     Corrections,
@@ -27,11 +29,15 @@ from digitline.report.data import (
     Version,
     judge,
 )
-from digitline.report.index import rebuild_index
+from digitline.report.index import earlier_scorings, rebuild_index
 from digitline.report.pages import write_report
 from digitline.report.pictures import ScorePictures, Shot, look, retrain_pictures
-from digitline.report.tally import ScoreTally
+from digitline.report.tally import MOST_REVIEW, Desk, ScoreTally
+from digitline.review.answered import take_rows
+from digitline.review.audit import Audit
+from digitline.review.questions import Questions
 from digitline.rows import labels, pixels, read_batches
+from digitline.scoring.results import shard_files
 from digitline.sources.checks import Outcome
 from digitline.sources.dataset import Ingested, opened
 from digitline.sources.files import UnreadableError
@@ -56,6 +62,7 @@ def render_retrain(
         answers.truth,
         answers.challenger,
         threshold,
+        odd=answers.odd,
         champion_probabilities=answers.champion,
     )
     complete = report.model_copy(update={"judged": judged})
@@ -132,21 +139,46 @@ def render_score(
     run: Run,
     model: Version,
     source: str,
+    job: str,
     threshold: float,
     lineage: Lineage,
     results: Path,
     listing: Path,
     limits: Limits,
+    drawn: int,
+    audit: Audit | None,
     reports: Path,
 ) -> Path:
-    """Tally the shards in `results`, look at some images again, write the page; give its path."""
-    tally = ScoreTally()
-    for number in range(len(list(results.glob("predictions-*.parquet")))):
-        for batch in read_batches(results / f"predictions-{number:05d}.parquet"):
+    """Tally the shards in `results`, look at some images again, write the page; give its path.
+
+    So many accepted answers are `drawn` for the review desk; `audit` is what people found on those
+    drawn before.
+    """
+    tally, questions = ScoreTally(), Questions(run.id, threshold, drawn)
+    shards = [
+        shard_files(results, number)
+        for number in range(len(list(results.glob("predictions-*.parquet"))))
+    ]
+    for predictions, errors in shards:
+        for batch in read_batches(predictions):
             tally.add_predictions(batch)
-        for batch in read_batches(results / f"errors-{number:05d}.parquet"):
+            questions.add(batch)
+        for batch in read_batches(errors):
             tally.add_errors(batch)
-    report = tally.report(run=run, model=model, source=source, threshold=threshold, lineage=lineage)
+    report = tally.report(
+        run=run,
+        model=model,
+        source=source,
+        threshold=threshold,
+        desk=_desk(questions, [predictions for predictions, _ in shards]),
+        lineage=lineage,
+    ).model_copy(
+        update={
+            "job": job,
+            "earlier": tuple(earlier_scorings(reports, source, job, MOST_EARLIER)),
+            "audit": None if audit is None else report_data.Audit.model_validate(audit),
+        }
+    )
     shots = _shoot(
         {tile.path for tile in (*report.accepted_tiles, *report.review_tiles)}, listing, limits
     )
@@ -158,6 +190,11 @@ def render_score(
     rebuild_index(reports)
     _log.info("  report     %s", page)
     return page
+
+
+def _desk(questions: Questions, files: Sequence[Path]) -> Desk | None:
+    asked = questions.ask(MOST_REVIEW)
+    return Desk.of(take_rows(files, [question.row for question in asked])) if asked else None
 
 
 def _shoot(names: set[str], listing: Path, limits: Limits) -> dict[str, Shot]:

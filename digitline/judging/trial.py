@@ -17,6 +17,7 @@ _SCHEMA = pa.schema(
         pa.field("label", pa.int8(), nullable=False),
         pa.field("challenger", _CHANCES, nullable=False),
         pa.field("champion", _CHANCES),
+        pa.field("odd", pa.bool_(), nullable=False),
     ]
 )
 
@@ -26,12 +27,14 @@ class Trial:
     """Answers on n test rows, in their order.
 
     `truth` (n,) int8, `challenger` (n, 10) float32 probabilities, `champion` the same or `None`
-    where there is no champion that can be compared.
+    where there is no champion that can be compared. `odd` (n,) tells which rows the challenger
+    takes for no digit, and leaves to people.
     """
 
     truth: NDArray[np.int8]
     challenger: NDArray[np.float32]
     champion: NDArray[np.float32] | None
+    odd: NDArray[np.bool_]
 
     @property
     def right(self) -> NDArray[np.bool_]:
@@ -53,6 +56,7 @@ def write_trial(path: Path, trial: Trial) -> None:
         pa.array(trial.truth, pa.int8()),
         _to_lists(trial.challenger),
         pa.nulls(len(trial.truth), _CHANCES) if champion is None else _to_lists(champion),
+        pa.array(trial.odd),
     ]
     write_rows(path, _SCHEMA, iter([pa.record_batch(columns, schema=_SCHEMA)]))
 
@@ -66,6 +70,9 @@ def read_trial(path: Path) -> Trial:
         champion=None
         if batches[0].column("champion").null_count
         else np.concatenate(list(_from_lists(batches, "champion"))),
+        odd=np.concatenate(
+            [batch.column("odd").to_numpy(zero_copy_only=False) for batch in batches]
+        ),
     )
 
 

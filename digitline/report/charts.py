@@ -20,7 +20,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, PercentForma
 from numpy.typing import NDArray
 from PIL import Image
 
-from digitline.report.data import Bar, Bin, Epoch, Part, ReadPoint
+from digitline.report.data import Bar, Bin, Earlier, Epoch, Part, ReadPoint
 from digitline.rows import SIDE
 
 _FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', sans-serif"
@@ -192,6 +192,31 @@ def confidence(bars: Sequence[Bar], threshold: float) -> Chart:
         axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
 
     return _chart(draw)
+
+
+def over_time(runs: Sequence[Earlier]) -> Chart:
+    """Draw what became of the images in each of some scorings, oldest first."""
+    names = [run.run.id.rpartition("-")[2] for run in runs]
+    totals = np.maximum([run.n_in for run in runs], 1)
+
+    def draw(axes: Axes) -> None:
+        below = np.zeros(len(runs))
+        for status, label, colour in (
+            ("accept", "accepted", MAIN),
+            ("review", "to review", OTHER),
+            ("error", "failed", QUIET),
+        ):
+            share = np.array([getattr(run, status) for run in runs]) / totals
+            axes.bar(names, share, bottom=below, label=label, color=colour)
+            below += share
+        axes.set(xlabel="Run", ylabel="Images", ylim=(0, 1))
+        axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+        legend = axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False)
+        for text in legend.get_texts():
+            text.set_color(TEXT)
+
+    return _chart(draw, width=620, height=230)
 
 
 def history(errors: Sequence[float], read_rates: Sequence[float]) -> tuple[Chart, Chart]:

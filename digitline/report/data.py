@@ -26,6 +26,7 @@ MOST_READINGS = 600
 RIGHT_PER_DIGIT = 6
 MOST_NAMES = 20
 PRACTICE = "practice"  # the name of the part that is rendered
+MOST_EARLIER = 30
 
 Ten = Annotated[tuple[int, ...], Field(min_length=10, max_length=10)]
 Verdict = Literal["bootstrap", "promote", "hold", "unchanged"]
@@ -182,7 +183,8 @@ class Judged(Facts):
     `error_low` and `error_high` are Wilson's 95 % interval. `confusion` has a row for each true
     digit and a column for each digit read. `readings` are the images that stand behind its cells:
     the mistakes, most confident first, then some of the least confident right ones;
-    `mistakes_left_out` says how many mistakes are not among them.
+    `mistakes_left_out` says how many mistakes are not among them. What is taken for no digit, `odd`
+    images, is accepted at no threshold.
     """
 
     n: int
@@ -199,6 +201,7 @@ class Judged(Facts):
     calibration_error: float
     readings: tuple[Reading, ...]
     mistakes_left_out: int
+    odd: int = 0
     flips: Flips | None = None
 
 
@@ -364,11 +367,23 @@ class Drift(Facts):
     expected_digits: tuple[float, ...] | None = None
 
 
+class Earlier(Facts):
+    """An earlier scoring of the same source."""
+
+    run: Run
+    model: Version
+    n_in: int
+    accept: int
+    review: int
+    error: int
+
+
 class ScoreReport(Facts):
     """Everything the page of a scoring says.
 
-    `folders_left_out` sub-folders are not listed; `accepted` is a sample drawn evenly, `review`
-    the first that a person should look at.
+    `folders_left_out` sub-folders are not listed. `accepted_tiles` are drawn evenly;
+    `review_tiles` is what a person should look at, the most telling first, and among it `drawn`
+    accepted answers, which are not told from the others.
     """
 
     kind: Literal["score"] = "score"
@@ -389,6 +404,9 @@ class ScoreReport(Facts):
     failures: tuple[Dropped, ...] = ()
     accepted_tiles: tuple[Tile, ...] = ()
     review_tiles: tuple[Tile, ...] = ()
+    drawn: int = 0
+    job: Name = ""
+    earlier: tuple[Earlier, ...] = ()
     lineage: Lineage | None = None
     drift: Drift | None = None
     audit: Audit | None = None
@@ -419,20 +437,24 @@ def judge(
     probabilities: NDArray[np.float32],
     threshold: float,
     *,
+    odd: NDArray[np.bool_] | None = None,
     names: Sequence[str] = (),
     champion_probabilities: NDArray[np.float32] | None = None,
 ) -> Judged:
     """Say all there is to say about a model on its test set.
 
-    `truth` is (n,) with digits 0-9, `probabilities` (n, 10), calibrated where the model is;
-    `names` are the images' names, n of them or none; `champion_probabilities` (n, 10) are the
-    champion's on the same images. Raises `ValueError` where n is 0 or an image has no digit.
+    `truth` is (n,) with digits 0-9, `probabilities` (n, 10), calibrated where the model is; `odd`
+    (n,) tells which images it takes for no digit; `names` are the images' names, n of them or none;
+    `champion_probabilities` (n, 10) are the champion's on the same images. Raises `ValueError`
+    where n is 0 or an image has no digit.
     """
     if not len(truth) or truth.min() < 0:
         raise ValueError("a test set needs images, each with its digit")
     digits = probabilities.argmax(axis=1).astype(np.int8)
     confidence = probabilities.max(axis=1)
     correct = digits == truth
+    odd = np.zeros(len(truth), np.bool_) if odd is None else odd
+    accepted_at = np.where(odd, np.float32(-1), confidence)
     errors = int((~correct).sum())
     low, high = metrics.proportion_interval(errors, len(truth))
     bins = metrics.reliability(correct, confidence)
@@ -448,12 +470,17 @@ def judge(
         error_high=high,
         digits=tuple(map(DigitScore.model_validate, metrics.digit_scores(truth, digits))),
         confusion=tuple(tuple(row) for row in counts.tolist()),
-        chosen=ReadPoint.model_validate(metrics.read_point(correct, confidence, threshold)),
-        read_curve=tuple(map(ReadPoint.model_validate, metrics.read_curve(correct, confidence))),
+        chosen=ReadPoint.model_validate(metrics.read_point(correct, accepted_at, threshold)),
+        read_curve=tuple(
+            ReadPoint.model_validate(point)
+            for point in metrics.read_curve(correct, accepted_at)
+            if point.threshold >= 0
+        ),
         bins=tuple(map(Bin.model_validate, bins)),
         calibration_error=metrics.calibration_error(bins),
         readings=readings,
         mistakes_left_out=errors - sum(item.truth != item.digit for item in readings),
+        odd=int(odd.sum()),
         flips=None
         if champion_probabilities is None
         else _flips(truth, probabilities, champion_probabilities, names),

@@ -89,6 +89,8 @@
     current = number;
     const figure = tiles[number].querySelector("figure").cloneNode(true);
     find(".current").replaceChildren(figure);
+    // Whoever knew how sure the model was would look at its sure answers with less care.
+    find(".current").classList.toggle("told", !open(number));
     draw();
   }
 

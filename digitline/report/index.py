@@ -10,7 +10,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from digitline.commit import storage_errors, write_bytes
 from digitline.names import portable
 from digitline.report import charts
-from digitline.report.data import Facts, ReadPoint, Run, Verdict, Version
+from digitline.report.data import Earlier, Facts, ReadPoint, Run, Verdict, Version
 from digitline.report.pages import METRICS_NAME, REPORT_NAME, render_page
 
 INDEX_NAME = "index.html"
@@ -56,6 +56,7 @@ class Scoring(Facts):
     run: Run
     model: Version
     source: str
+    job: str = ""
     n_in: int
     accept: int
     review: int
@@ -92,6 +93,18 @@ def rebuild_index(reports: Path) -> Path:
     page = _page(retrainings, scorings, unreadable)
     write_bytes(reports / INDEX_NAME, page.encode())
     return reports / INDEX_NAME
+
+
+def earlier_scorings(reports: Path, source: str, job: str, most: int) -> list[Earlier]:
+    """Give the last scorings of the same source, oldest first; of the same job where it has one."""
+    same: list[Earlier] = []
+    for directory in _runs(reports):
+        glance = _glance(directory / METRICS_NAME)
+        if isinstance(glance, Scoring) and (glance.source, glance.job) == (source, job):
+            same.append(Earlier.model_validate(glance))
+        if len(same) == most:
+            break
+    return same[::-1]
 
 
 def _link(run: Run) -> str:

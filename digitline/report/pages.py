@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from digitline.commit import write_bytes
 from digitline.names import printable
 from digitline.report import charts, words
-from digitline.report.data import Judged, Reading, RetrainReport, ScoreReport, Tile
+from digitline.report.data import Earlier, Judged, Reading, RetrainReport, ScoreReport, Tile
 from digitline.report.pictures import RetrainPictures, ScorePictures, Shot
 
 REPORT_NAME = "report.html"
@@ -100,14 +100,19 @@ def render_score(report: ScoreReport, pictures: ScorePictures) -> str:
     budget = _Budget(_MOST_ORIGINALS)
     review = _pictured(report.review_tiles, pictures.review, budget)
     accepted = _pictured(report.accepted_tiles, pictures.accepted, budget)
+    drawn = {
+        "confidence": charts.confidence(report.confidence, report.threshold),
+        "digit_mix": charts.digit_mix(report.accepted_digits, report.review_digits),
+    }
+    runs = (*report.earlier, Earlier.model_validate(report))
+    if report.earlier:
+        drawn["over_time"] = charts.over_time(runs)
     return render_page(
         "score.html.j2",
         script="desk.js",
         report=report,
-        charts={
-            "confidence": charts.confidence(report.confidence, report.threshold),
-            "digit_mix": charts.digit_mix(report.accepted_digits, report.review_digits),
-        },
+        charts=drawn,
+        runs=runs,
         accepted=accepted,
         review=review,
         originals_left_out=budget.refused,

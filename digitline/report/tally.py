@@ -3,7 +3,8 @@
 import heapq
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -30,6 +31,20 @@ MOST_REVIEW = 300
 _ONE_FOLDER = r"/?[^/]*$"
 
 
+@dataclass(frozen=True)
+class Desk:
+    """What a person should look at, in order; `drawn` of the tiles were accepted."""
+
+    tiles: tuple[Tile, ...]
+    drawn: int
+
+    @classmethod
+    def of(cls, answers: pa.Table) -> Self:
+        """Put rows of predictions on the desk, in their order."""
+        accepted = pc.sum(pc.equal(answers.column("status"), "accept")).as_py() or 0
+        return cls(tuple(map(_tile, answers.to_pylist())), accepted)
+
+
 class ScoreTally:
     """Take predictions and errors batch by batch, in listing order; give a `ScoreReport`.
 
@@ -43,7 +58,6 @@ class ScoreTally:
         self._folders: Counter[tuple[str, str]] = Counter()
         self._reasons: dict[str, _Reason] = {}
         self._accepted: list[tuple[int, int, Tile]] = []
-        self._review: list[Tile] = []
         self._seen = 0
 
     def add_predictions(self, batch: pa.RecordBatch) -> None:
@@ -57,8 +71,6 @@ class ScoreTally:
             self._digits[status] += np.bincount(digits[inside], minlength=10)
             self._count_folders(batch.column("path").filter(pa.array(inside)), status)
         self._draw_accepted(batch, np.flatnonzero(accepted))
-        wanted = np.flatnonzero(~accepted)[: MOST_REVIEW - len(self._review)]
-        self._review += _tiles(batch, wanted)
         self._seen += len(batch)
 
     def add_errors(self, batch: pa.RecordBatch) -> None:
@@ -75,6 +87,7 @@ class ScoreTally:
         model: Version,
         source: str,
         threshold: float,
+        desk: Desk | None = None,
         lineage: Lineage | None = None,
         drift: Drift | None = None,
     ) -> ScoreReport:
@@ -101,7 +114,8 @@ class ScoreTally:
             confidence=self._confidence(),
             failures=self._failures(),
             accepted_tiles=tuple(tile for _, _, tile in sorted(self._accepted, reverse=True)),
-            review_tiles=tuple(self._review),
+            review_tiles=() if desk is None else desk.tiles,
+            drawn=0 if desk is None else desk.drawn,
             lineage=lineage,
             drift=drift,
         )

@@ -5,8 +5,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from digitline.pixels.decode import Limits
 from digitline.report.data import Tile
+from digitline.review.intake import Word, take_in
+from digitline.review.store import Store
 from tests.browser.witness import Opening, need_browser
+from tests.conftest import Scans
 from tests.digitline.report import samples
 
 need_browser()
@@ -133,3 +137,32 @@ def test_without_script_the_images_are_a_plain_list(reports: Path, open_page: Op
     page = open_page(path, java_script_enabled=False).page
     expect(page.locator(".desk")).to_be_hidden()
     expect(page.locator("#review .shot").first).to_be_visible()
+
+
+def test_what_the_desk_downloads_can_be_imported(scans: Scans, open_page: Opening) -> None:
+    page = open_page(scans.home.reports / scans.run / "report.html").page
+    desk = page.locator(".bench")
+    desk.focus()
+    for number in range(20):
+        desk.press("n" if number == 7 else str(number % 10))
+    page.reload()
+    expect(page.locator(".remaining")).to_contain_text("remain")
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Download corrections.csv").click()
+    sheet = waiting.value.path()
+    taken = take_in(sheet, scans.home, Word("Ann", "2026-01-02"), Limits())
+    assert (taken.new, taken.known, taken.open) == (20, 0, 0)
+    answers = Store(scans.home.corrections).answers()
+    said = [None if number == 7 else number % 10 for number in range(20)]
+    assert [answer.digit for answer in answers] == said
+    assert {answer.kind for answer in answers} == {"queue", "audit"}
+    assert take_in(sheet, scans.home, Word("Ann", "2026-01-02"), Limits()).stored is None
+
+
+def test_how_sure_it_was_shows_only_once_answered(page: Page, desk: Locator) -> None:
+    sure = desk.locator(".sure")
+    expect(sure).to_be_hidden()
+    desk.press("3")
+    expect(sure).to_be_hidden()  # of the next one
+    page.locator(".pick").nth(0).click()
+    expect(sure).to_be_visible()

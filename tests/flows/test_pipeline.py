@@ -126,6 +126,8 @@ def test_retraining_makes_a_champion_and_a_report(trained: Home) -> None:
     page = trained.reports / card.run / "report.html"
     metrics = json.loads((page.parent / "metrics.json").read_text())
     assert metrics["judged"]["error"] == pytest.approx(card.metrics.error)
+    read_rates = (metrics["judged"]["chosen"]["read_rate"], metrics["certificate"]["read_rate"])
+    assert read_rates == pytest.approx([card.metrics.more["read_rate"]] * 2)
     assert "http://" not in page.read_text().replace("http://www.w3.org", "")
     assert not list(trained.checkpoints.glob("*"))
 

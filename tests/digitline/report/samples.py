@@ -19,7 +19,8 @@ from digitline.report.pictures import (
     look,
     retrain_pictures,
 )
-from digitline.report.tally import ScoreTally
+from digitline.report.tally import MOST_REVIEW, Desk, ScoreTally
+from digitline.review.questions import Questions
 
 HOSTILE = "<img src=x onerror=alert(1)>'\"&amp;\u202egnp.\x1b[31m\n.png"
 _SHOWN = slice(500, 900)
@@ -77,6 +78,7 @@ def retrain(
             parts=tuple(data.Part(name=part, digits=counts) for part in ("train", "test")),
             checks=(data.Check(name="blank", level="warn", passed=False, found="3", allowed="0"),),
             dropped=(data.Dropped(reason="blank", count=3, names=(name,), message=name),),
+            corrections=data.Corrections(rows=12, others=1, weight=5),
             suspects=data.Suspects(
                 count=1, shown=(data.Suspect(name=name, label=4, digit=9, confidence=0.9),)
             ),
@@ -103,6 +105,7 @@ def retrain(
             best_epoch=4,
         ),
         judged=judged,
+        audit=data.Audit(model="20260101-ffffff", n=40, wrong=1, low=0.0006, high=0.1316),
     )
     pictures = retrain_pictures(
         judged,
@@ -141,23 +144,39 @@ def errors(name: str = HOSTILE) -> pa.RecordBatch:
     return pa.record_batch([*map(pa.array, columns + messages)], schema=rows.ERRORS)
 
 
+def _earlier(number: int) -> data.Earlier:
+    run = data.Run(id=f"score-{number:04d}", when="2026-01-01T04:05:06+00:00", seconds=2.0)
+    return data.Earlier(
+        run=run, model=MODEL, n_in=100, accept=90 + number, review=5, error=5 - number
+    )
+
+
 def score(run: str = "score-0004", name: str = HOSTILE) -> tuple[data.ScoreReport, ScorePictures]:
     """Report a scoring with every section there is."""
-    tally = ScoreTally()
+    tally, questions = ScoreTally(), Questions(run, 0.9, 5)
     batch = predictions(name)
     tally.add_predictions(batch)
+    questions.add(batch)
+    asked = pa.array([question.row for question in questions.ask(MOST_REVIEW)])
     tally.add_errors(errors(name))
     report = tally.report(
         run=data.Run(id=run, when="2026-01-02T04:05:06+00:00", seconds=2.5),
         model=MODEL,
         source=name,
         threshold=0.9,
+        desk=Desk.of(pa.Table.from_batches([batch]).take(asked)),
         lineage=data.Lineage(normaliser="1"),
         drift=data.Drift(
             verdict="steady",
             sentence="They look alike.",
             rules=(data.Rule(name="ink", passed=True, observed="0.1", needed="at most 0.2"),),
         ),
+    )
+    report = report.model_copy(
+        update={
+            "earlier": tuple(_earlier(number) for number in (2, 3)),
+            "audit": data.Audit(model=MODEL.version, n=40, wrong=1, low=0.0006, high=0.1316),
+        }
     )
     row = {path: index for index, path in enumerate(batch.column("path").to_pylist())}
 

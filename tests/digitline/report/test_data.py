@@ -40,6 +40,18 @@ def test_readings_are_the_mistakes_then_the_least_sure_right_ones() -> None:
         assert digits.probabilities[item.row].argmax() == item.digit
 
 
+def test_what_looks_like_no_digit_is_accepted_at_no_threshold() -> None:
+    digits = samples.sample()
+    odd = np.arange(len(digits.truth)) % 4 == 0
+    report = data.judge(digits.truth, digits.probabilities, 0.9, odd=odd)
+    accepted = (digits.probabilities.max(axis=1) >= np.float32(0.9)) & ~odd
+    assert report.odd == odd.sum()
+    assert report.chosen.read_rate == pytest.approx(accepted.mean())
+    assert max(point.read_rate for point in report.read_curve) == pytest.approx(0.75)
+    assert min(point.threshold for point in report.read_curve) >= 0
+    assert report.error == judged().error
+
+
 def test_many_mistakes_are_cut_cell_by_cell_and_counted() -> None:
     rng = np.random.default_rng(0)
     probabilities = rng.dirichlet(np.ones(10), 20_000).astype(np.float32)
