@@ -20,8 +20,6 @@ from digitline.pixels.normalise import NORMALISER
 from digitline.progress import showing
 from digitline.provenance import digest_of, library_versions
 from digitline.report import data as report_data
-from digitline.review.audit import estimate
-from digitline.review.store import Store
 from digitline.runs import Run, claim, open_run
 from digitline.scoring.crew import Crew, warm_up
 from digitline.scoring.export import Format
@@ -218,7 +216,7 @@ def _score(order: Order, reader: Reader) -> Scored:
         listing=snapshot.listing,
         limits=reader.settings.decoding,
         drawn=reader.settings.audit,
-        audit=estimate(Store(home.corrections).answers()).get(reader.card.version),
+        corrections=home.corrections,
         reports=home.reports,
     )
     collect_results(shards, exported, counts, _facts(run, order, reader), results)

@@ -34,8 +34,9 @@ from digitline.report.pages import write_report
 from digitline.report.pictures import ScorePictures, Shot, look, retrain_pictures
 from digitline.report.tally import MOST_REVIEW, Desk, ScoreTally
 from digitline.review.answered import take_rows
-from digitline.review.audit import Audit
+from digitline.review.audit import estimate
 from digitline.review.questions import Questions
+from digitline.review.store import Store
 from digitline.rows import labels, pixels, read_batches
 from digitline.scoring.results import shard_files
 from digitline.sources.checks import Outcome
@@ -146,15 +147,17 @@ def render_score(
     listing: Path,
     limits: Limits,
     drawn: int,
-    audit: Audit | None,
+    corrections: Path,
     reports: Path,
 ) -> Path:
     """Tally the shards in `results`, look at some images again, write the page; give its path.
 
-    So many accepted answers are `drawn` for the review desk; `audit` is what people found on those
-    drawn before.
+    So many accepted answers are `drawn` for the review desk; of what people have said before, in
+    `corrections`, nothing is asked again.
     """
-    tally, questions = ScoreTally(), Questions(run.id, threshold, drawn)
+    said = Store(corrections).answers()
+    known = frozenset(answer.id for answer in said)
+    tally, questions = ScoreTally(), Questions(run.id, threshold, drawn, known)
     shards = [
         shard_files(results, number)
         for number in range(len(list(results.glob("predictions-*.parquet"))))
@@ -172,8 +175,11 @@ def render_score(
         threshold=threshold,
         desk=_desk(questions, [predictions for predictions, _ in shards]),
         lineage=lineage,
-    ).model_copy(
+    )
+    audit = estimate(said).get(model.version)
+    report = report.model_copy(
         update={
+            "known": report.review - questions.waiting,
             "job": job,
             "earlier": tuple(earlier_scorings(reports, source, job, MOST_EARLIER)),
             "audit": None if audit is None else report_data.Audit.model_validate(audit),

@@ -210,13 +210,13 @@ def over_time(runs: Sequence[Earlier]) -> Chart:
             axes.bar(names, share, bottom=below, label=label, color=colour)
             below += share
         axes.set(xlabel="Run", ylabel="Images", ylim=(0, 1))
-        axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
         legend = axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False)
         for text in legend.get_texts():
             text.set_color(TEXT)
 
-    return _chart(draw, width=620, height=230)
+    return _chart(draw, height=230)
 
 
 def history(errors: Sequence[float], read_rates: Sequence[float]) -> tuple[Chart, Chart]:

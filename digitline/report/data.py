@@ -383,7 +383,8 @@ class ScoreReport(Facts):
 
     `folders_left_out` sub-folders are not listed. `accepted_tiles` are drawn evenly;
     `review_tiles` is what a person should look at, the most telling first, and among it `drawn`
-    accepted answers, which are not told from the others.
+    accepted answers, which are not told from the others; `known` images to review are not on it,
+    for people have said before what they are.
     """
 
     kind: Literal["score"] = "score"
@@ -405,6 +406,7 @@ class ScoreReport(Facts):
     accepted_tiles: tuple[Tile, ...] = ()
     review_tiles: tuple[Tile, ...] = ()
     drawn: int = 0
+    known: int = 0
     job: Name = ""
     earlier: tuple[Earlier, ...] = ()
     lineage: Lineage | None = None

@@ -1,7 +1,6 @@
 """A sheet and its images as they go out to people: a CSV, or a folder with the images beside it."""
 
 from collections.abc import Iterator
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -15,6 +14,7 @@ from digitline.pixels.decode import Limits
 from digitline.review.answered import Answered
 from digitline.review.questions import COLUMNS, Question, Questions
 from digitline.review.sheet import KIND, write_sheet
+from digitline.review.store import Store
 from digitline.rows import read_batches
 from digitline.sources.files import UnreadableError
 from digitline.sources.listing import read_entry, to_entries
@@ -35,21 +35,19 @@ class Sent:
 
 
 def send_out(
-    answered: Answered,
-    out: Path,
-    *,
-    most: int,
-    audit: int,
-    known: AbstractSet[bytes],
-    limits: Limits,
+    answered: Answered, out: Path, *, most: int, audit: int, store: Store, limits: Limits
 ) -> Sent:
     """Write the first `most` of the queue and `audit` accepted answers to a CSV or a new folder.
 
-    Images that are `known` are not asked about again. Raises `StorageError` where `out` is there.
+    What people have said, in `store`, is not asked again. Raises `StorageError` where `out` is
+    there already.
     """
     if out.exists():
         raise StorageError("is already there", where=out, todo="Choose another place with --out")
-    questions = Questions(answered.run, answered.threshold, audit, known)
+    said = store.answers()
+    known = {answer.id for answer in said}
+    done = {answer.id for answer in said if answer.run == answered.run}
+    questions = Questions(answered.run, answered.threshold, audit, known, done)
     for batch in answered.batches(COLUMNS):
         questions.add(batch)
     asked = questions.ask(most)

@@ -17,7 +17,7 @@ from digitline.scoring.answers import ACCEPT
 Kind = Literal["queue", "audit"]
 COLUMNS = ("id", "digit", "confidence", "margin", *(f"p{digit}" for digit in range(10)), "status")
 _DOUBT = np.dtype([("row", "<i8"), ("kind", "u1"), ("confidence", "<f4"), ("margin", "<f4")])
-_DRAWN = np.dtype([("rank", "<u8"), ("row", "<i8")])
+_DRAWN = np.dtype([("rank", "<u8"), ("row", "<i8"), ("done", "?")])
 
 
 @dataclass(frozen=True)
@@ -33,17 +33,24 @@ class Questions:
 
     What is left to people comes most telling first. Among it, evenly, stand `audit` accepted
     answers drawn at random by image and run, so that people look at both alike. Images whose id
-    is `known` are left out.
+    is `known` are left out of the former. Not of the draw, which would leave out the hard ones:
+    there only what is `done`, for this very run, is not asked again.
     """
 
     def __init__(
-        self, run: str, threshold: float, audit: int, known: AbstractSet[bytes] = frozenset()
+        self,
+        run: str,
+        threshold: float,
+        audit: int,
+        known: AbstractSet[bytes] = frozenset(),
+        done: AbstractSet[bytes] = frozenset(),
     ) -> None:
         """Draw for that run, whose answers are accepted from `threshold` on."""
         self._key = np.uint64(int.from_bytes(hashlib.sha256(run.encode()).digest()[:8]))
         self._threshold = threshold
         self._audit = audit
         self._known = known
+        self._done = done
         self._doubts = [np.empty(0, _DOUBT)]
         self._drawn = np.empty(0, _DRAWN)
         self._seen = 0
@@ -51,9 +58,9 @@ class Questions:
     def add(self, batch: pa.RecordBatch) -> None:
         """Take the columns `COLUMNS` of some predictions."""
         accepted = pc.equal(batch.column("status"), ACCEPT).to_numpy(zero_copy_only=False)
-        fresh = self._fresh(batch)
+        fresh = ~_among(batch, self._known)
         self._doubts.append(self._doubt(batch, np.flatnonzero(~accepted & fresh)))
-        self._draw(batch, np.flatnonzero(accepted & fresh))
+        self._draw(batch, np.flatnonzero(accepted))
         self._seen += batch.num_rows
 
     @property
@@ -71,14 +78,9 @@ class Questions:
         doubts = np.concatenate(self._doubts)
         order = most_telling(doubts, self._threshold)[:most]
         queue = [Question(row, "queue") for row in doubts["row"][order].tolist()]
-        drawn = [Question(row, "audit") for row in self._drawn["row"].tolist()]
+        open_rows = self._drawn["row"][~self._drawn["done"]]
+        drawn = [Question(row, "audit") for row in open_rows.tolist()]
         return _mixed(queue, drawn)
-
-    def _fresh(self, batch: pa.RecordBatch) -> NDArray[np.bool_]:
-        if not self._known:
-            return np.ones(batch.num_rows, np.bool_)
-        ids = batch.column("id").to_pylist()
-        return np.array([each not in self._known for each in ids], np.bool_)
 
     def _doubt(self, batch: pa.RecordBatch, rows: NDArray[np.intp]) -> NDArray[np.void]:
         doubts = np.empty(len(rows), _DOUBT)
@@ -102,9 +104,16 @@ class Questions:
         drawn = np.empty(len(rows), _DRAWN)
         drawn["rank"] = leading.astype(np.uint64) ^ self._key
         drawn["row"] = self._seen + rows
+        drawn["done"] = _among(batch, self._done)[rows]
         both = np.concatenate([self._drawn, drawn])
         _, first = np.unique(both["rank"], return_index=True)
         self._drawn = both[first[: self._audit]]
+
+
+def _among(batch: pa.RecordBatch, ids: AbstractSet[bytes]) -> NDArray[np.bool_]:
+    if not ids:
+        return np.zeros(batch.num_rows, np.bool_)
+    return np.array([each in ids for each in batch.column("id").to_pylist()], np.bool_)
 
 
 def most_telling(doubts: NDArray[np.void], threshold: float) -> NDArray[np.intp]:

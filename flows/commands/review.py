@@ -43,7 +43,7 @@ def send(
         out,
         most=most,
         audit=answered.audit if audit is None else audit,
-        known=frozenset(Store(settings.places.corrections).latest()),
+        store=Store(settings.places.corrections),
         limits=settings.decoding,
     )
     tell(

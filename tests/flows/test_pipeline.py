@@ -32,6 +32,7 @@ from digitline.pixels.decode import Limits
 from digitline.review.answered import find_answered
 from digitline.review.intake import Word, take_in
 from digitline.review.outgoing import send_out
+from digitline.review.store import Store
 from digitline.rows import ERRORS, PREDICTIONS
 from flows.retrain import retrain
 from flows.score import score
@@ -166,7 +167,7 @@ def test_corrections_of_people_are_learned_from_next(
     scored = score(str(folder), threshold=0.99)
     sheet = tmp_path / "corrections.csv"
     answered = find_answered(trained)
-    send_out(answered, sheet, most=300, audit=30, known=frozenset(), limits=Limits())
+    send_out(answered, sheet, most=300, audit=30, store=Store(trained.corrections), limits=Limits())
     with sheet.open(newline="") as file:
         rows = list(csv.DictReader(file))
     for row in rows[1:]:

@@ -24,7 +24,7 @@ def sent(scans: Scans, place: Path, **changes: int) -> list[Row]:
     out = send_out(
         find_answered(scans.home, scans.run),
         place / "out.csv",
-        known=frozenset(),
+        store=Store(scans.home.corrections),
         limits=LIMITS,
         **options,
     )
@@ -207,7 +207,7 @@ def test_images_go_out_beside_the_sheet(scans: Scans, tmp_path: Path) -> None:
         tmp_path / "out",
         most=4,
         audit=2,
-        known=frozenset(),
+        store=Store(scans.home.corrections),
         limits=LIMITS,
     )
     assert (out.queue, out.audit, out.missing) == (4, 2, 0)

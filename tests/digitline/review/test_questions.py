@@ -118,5 +118,15 @@ def test_what_people_have_said_is_not_asked_again() -> None:
     assert len(questions.ask()) == sum(one.kind == "queue" for one in before[10:])
 
 
+def test_the_draw_is_the_same_whatever_people_have_said_before() -> None:
+    batch = predictions(300)
+    ids = batch.column("id").to_pylist()
+    questions = Questions("score-0001", THRESHOLD, 20, frozenset(ids), frozenset(ids[:150]))
+    questions.add(batch)
+    assert questions.drawn == ask(batch).drawn
+    assert {one.row for one in questions.ask()} == {row for row in questions.drawn if row >= 150}
+    assert questions.waiting == 0
+
+
 def test_nothing_answered_means_nothing_to_ask() -> None:
     assert ask(pa.RecordBatch.from_pylist([], schema=PREDICTIONS)).ask() == []
