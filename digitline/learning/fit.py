@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from digitline.commit import file_digest
 from digitline.errors import TrainingError
 from digitline.learning.checkpoint import Progress, load, save
 from digitline.learning.committee import member_seed, merge
-from digitline.learning.epoch import Epoch
+from digitline.learning.epoch import Epoch, average
 from digitline.learning.feed import Feed, scale
 from digitline.learning.network import (
     check_start,
@@ -26,6 +27,7 @@ from digitline.learning.network import (
 )
 from digitline.learning.optimiser import Adam, Schedule, Weights, install, strip
 from digitline.learning.recipe import Recipe
+from digitline.learning.side_by_side import Stopped, one_at_a_time, side_by_side
 from digitline.learning.stream import Part, count_labels
 from digitline.rows import labels, pixels, read_batches
 
@@ -41,9 +43,9 @@ class Fitted:
     """What a training gives."""
 
     model: MLPClassifier
-    curve: tuple[Epoch, ...]
-    best_epoch: int  # whose averaged weights the model has; of a committee, the best member's
-    validation_error: float
+    curve: tuple[Epoch, ...]  # of a committee, its members' mean
+    best_epoch: int  # whose averaged weights the model has; of a committee, the best on average
+    validation_error: float  # of the model
     seconds: float  # of all epochs, over every resumption
     rows: int
     warm: bool  # started from an earlier model
@@ -65,8 +67,8 @@ def fit(
 
     With a `checkpoint` file, a training that was killed goes on after its last whole epoch and
     ends with the same weights, bit for bit; the file stays, for the caller to remove. `start` is
-    a fitted model to go on from, by the shorter plan of `Recipe.warmed`. The model expects
-    px / 255 in float32.
+    a fitted model to go on from, by the shorter plan of `Recipe.warmed`. The members of a
+    committee are trained side by side, a core each. The model expects px / 255 in float32.
 
     Raises `TrainingError` for fewer than 20 rows, a single digit, a missing label, a loss that is
     not a number, a checkpoint of another training; `SettingsError` for a `start` that does not fit.
@@ -75,31 +77,32 @@ def fit(
     if start is not None:
         check_start(start, recipe)
         recipe = recipe.warmed()
-    members: list[MLPClassifier] = []
-    curve: list[Epoch] = []
-    resumed = 0
-    for member in range(recipe.members):
+    tell = one_at_a_time(on_epoch)
+
+    def fit_member(member: int, stop: Event) -> _Training:
         own_seed = member_seed(seed, member)
-        training = _Training(recipe, train, validation, own_seed, counts, before=curve)
+        training = _Training(recipe, train, validation, own_seed, counts)
         if start is not None:
             training.start_from(start)
         plan = plan_digest(recipe, train, validation, seed=own_seed, start=start)
         place = None if checkpoint is None else member_checkpoint(checkpoint, member)
-        resumed += training.run(place, plan, on_epoch)
-        members.append(training.finish())
-        curve += training.curve
-    model = merge(members, recipe)
+        training.run(place, plan, tell, stop)
+        return training
+
+    trainings = side_by_side(fit_member, recipe.members)
+    model = merge([training.finish() for training in trainings], recipe)
+    curve = average([training.curve for training in trainings])
     best = min(curve, key=lambda epoch: epoch.validation_loss)
     return Fitted(
         model=model,
-        curve=tuple(curve),
-        best_epoch=best.number,
+        curve=curve,
+        best_epoch=best.number if recipe.members > 1 else trainings[0].best_epoch,
         validation_error=_validate(model, validation)[1],
         seconds=sum(epoch.seconds for epoch in curve),
         rows=int(counts.sum()),
         warm=start is not None,
-        resumed=resumed,
-        stopped_early=len(curve) < recipe.members * recipe.epochs,
+        resumed=sum(training.resumed for training in trainings),
+        stopped_early=any(len(one.curve) < recipe.epochs for one in trainings),
     )
 
 
@@ -133,10 +136,8 @@ class _Training:
         validation: Path,
         seed: int,
         counts: NDArray[np.int64],
-        before: Sequence[Epoch],
     ) -> None:
         self._recipe = recipe
-        self._before = len(before)
         self._validation = validation
         self._feed = Feed(recipe, train, counts, seed)
         steps = self._feed.steps()
@@ -146,6 +147,7 @@ class _Training:
         install(self._model, self._optimiser)
         self.curve: list[Epoch] = []
         self.best_epoch = 0
+        self.resumed = 0
         self._best = [weight.copy() for weight in self._optimiser.mean]
 
     @property
@@ -160,35 +162,37 @@ class _Training:
         copy_weights(weights_of(model), weights_of(self._model))
         self._optimiser.begin(weights_of(self._model))
 
-    def run(self, checkpoint: Path | None, plan: str, on_epoch: Callable[[Epoch], None]) -> int:
-        """Run all epochs that are left; give how many came from the checkpoint."""
+    def run(
+        self, checkpoint: Path | None, plan: str, on_epoch: Callable[[Epoch], None], stop: Event
+    ) -> None:
+        """Run all epochs that are left."""
         if checkpoint is not None:
             self.load(checkpoint, plan)
-        resumed = len(self.curve)
         for epoch in self.curve:
             on_epoch(epoch)
         while not self.is_over:
-            epoch = self.run_epoch()
+            epoch = self.run_epoch(stop)
             if checkpoint is not None:
                 self.save(checkpoint, plan)
             on_epoch(epoch)
-        return resumed
 
-    def run_epoch(self) -> Epoch:
-        """Pass over the training rows once, then validate."""
+    def run_epoch(self, stop: Event) -> Epoch:
+        """Pass over the training rows once, then validate; raise `Stopped` when told to stop."""
         began = time.perf_counter()
         number = len(self.curve) + 1
         if self._feed.hardness.is_due(number):
             self._look(number)
         losses, counts = [], []
         for meal in self._feed.epoch(number):
+            if stop.is_set():
+                raise Stopped
             losses.append(step_through(self._model, meal, self._recipe.batch))
             counts.append(len(meal.labels))
         with self._averaged() as model:
             loss, error = _validate(model, self._validation)
         epoch = Epoch(
-            number=self._before + number,
-            of=self._recipe.members * self._recipe.epochs,
+            number=number,
+            of=self._recipe.epochs,
             train_loss=float(np.average(losses, weights=counts)),
             validation_loss=loss,
             validation_error=error,
@@ -218,6 +222,7 @@ class _Training:
             self._optimiser.step = progress.step
             self.best_epoch = progress.best_epoch
             self.curve = list(progress.curve)
+            self.resumed = len(self.curve)
 
     def finish(self) -> MLPClassifier:
         """Give the model with its best weights, and without what only training needs."""

@@ -1,6 +1,5 @@
 """An `MLPClassifier` ready to be fitted: its weights drawn, copied or averaged by us."""
 
-import warnings
 from collections.abc import Iterable
 
 import numpy as np
@@ -83,12 +82,8 @@ def step_through(model: MLPClassifier, meal: Meal, batch: int) -> float:
     # The last rows of an epoch may be fewer than a mini-batch.
     model.set_params(batch_size=min(batch, len(meal.labels)))
     try:
-        with warnings.catch_warnings(), np.errstate(over="ignore", invalid="ignore"):
-            # scikit-learn turns Ctrl-C into a warning and goes on.
-            warnings.filterwarnings("error", "Training interrupted by user")
+        with np.errstate(over="ignore", invalid="ignore"):
             model.partial_fit(meal.digits, meal.labels, sample_weight=meal.weights)
-    except UserWarning as warning:
-        raise KeyboardInterrupt from warning
     except ValueError as error:
         if "non-finite" not in str(error):
             raise

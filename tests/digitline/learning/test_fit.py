@@ -2,7 +2,6 @@ import os
 import signal
 import subprocess
 import sys
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,6 @@ from digitline.learning.checkpoint import load
 from digitline.learning.feed import Meal
 from digitline.learning.fit import Epoch, Fitted, Part, fit
 from digitline.learning.network import new_model, step_through
-from digitline.learning.optimiser import Adam, Schedule, install
 from digitline.learning.recipe import Recipe
 
 Digits = tuple[NDArray[np.uint8], NDArray[np.int8]]
@@ -315,19 +313,6 @@ def test_validation_without_rows_is_refused(
     empty = write("empty", np.zeros((0, 784), np.uint8), np.zeros(0, np.int8))
     with pytest.raises(TrainingError, match="no rows to validate with"):
         fit(recipe, [Part(rows[0])], empty, seed=1)
-
-
-def test_ctrl_c_ends_a_step(recipe: Recipe) -> None:
-    class Interrupting(Adam):
-        def update_params(self, *_: object) -> None:
-            raise KeyboardInterrupt
-
-    model = new_model(recipe, seed=0)
-    install(model, Interrupting(Schedule(0.1, 0, 1), 0))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with pytest.raises(KeyboardInterrupt):
-            step_through(model, Meal(np.zeros((5, 784), np.float32), np.zeros(5, np.int8), None), 5)
 
 
 def test_focus_spends_steps_on_hard_rows(recipe: Recipe, rows: tuple[Path, Path]) -> None:
