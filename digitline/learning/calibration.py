@@ -4,6 +4,8 @@ import warnings
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import logsumexp
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
 from sklearn.neural_network import MLPClassifier
@@ -13,6 +15,7 @@ from digitline.rows import PIXELS
 
 _DIGITS = 10
 _FOLDS = 2
+_FAINTEST = np.float32(1e-30)
 
 
 def calibrate(
@@ -37,6 +40,18 @@ def calibrate(
             np.concatenate([labels.astype(np.int64), padding]),
             sample_weight=np.r_[np.ones(len(digits)), np.zeros(len(padding))],
         )
+
+
+def calibrated_loss(chances: NDArray[np.float32], labels: NDArray[np.int8]) -> float:
+    """Give the mean cross-entropy of probabilities (n, 10) at the best single temperature."""
+    logits = np.log(np.maximum(chances, _FAINTEST))
+    rows = np.arange(len(labels))
+
+    def loss(log_heat: float) -> float:
+        heated = logits * np.float32(np.exp(-log_heat))
+        return float(np.mean(logsumexp(heated, axis=1) - heated[rows, labels], dtype=np.float64))
+
+    return float(minimize_scalar(loss, bounds=(-1.5, 1.5), method="bounded").fun)
 
 
 def temperature(calibrated: CalibratedClassifierCV) -> float:

@@ -12,7 +12,7 @@ class Epoch:
     number: int  # from 1
     of: int
     train_loss: float
-    validation_loss: float
+    validation_loss: float  # at the temperature that suits it best
     validation_error: float  # share of the validation rows
     rate: float  # of the last step
     seconds: float

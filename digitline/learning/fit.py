@@ -14,6 +14,7 @@ from sklearn.neural_network import MLPClassifier
 
 from digitline.commit import file_digest
 from digitline.errors import TrainingError
+from digitline.learning.calibration import calibrated_loss
 from digitline.learning.checkpoint import Progress, load, save
 from digitline.learning.committee import member_seed, merge
 from digitline.learning.epoch import Epoch, average
@@ -269,15 +270,18 @@ class _Training:
 
 
 def _validate(model: MLPClassifier, rows: Path) -> tuple[float, float]:
-    """Give the mean loss and the share of errors on the rows of a file."""
-    loss, wrong, count = 0.0, 0, 0
-    for batch in read_batches(rows, ["label", "px"]):
-        truth = labels(batch)
-        chances = model.predict_proba(scale(pixels(batch)))
-        loss += float(_losses(chances, truth).sum(dtype=np.float64))
-        wrong += int((chances.argmax(axis=1) != truth).sum())
-        count += len(truth)
-    return loss / count, wrong / count
+    """Give the mean loss and the share of errors on the rows of a file.
+
+    The loss is that at the temperature that suits it best, which calibration will set: a network
+    that is only too sure of itself is none the worse for it.
+    """
+    answers = [
+        (model.predict_proba(scale(pixels(batch))), labels(batch))
+        for batch in read_batches(rows, ["label", "px"])
+    ]
+    chances = np.concatenate([found for found, _ in answers])
+    truth = np.concatenate([known for _, known in answers])
+    return calibrated_loss(chances, truth), float(np.mean(chances.argmax(axis=1) != truth))
 
 
 def _losses(chances: NDArray[np.float32], truth: NDArray[np.int8]) -> NDArray[np.float32]:

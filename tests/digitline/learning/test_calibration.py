@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from sklearn.neural_network import MLPClassifier
 
 from digitline.judging.metrics import calibration_error, reliability
-from digitline.learning.calibration import calibrate, temperature
+from digitline.learning.calibration import calibrate, calibrated_loss, temperature
 from digitline.models.bundle import predict
 from digitline.models.pickling import to_bytes
 from digitline.models.unpickling import unpickle
@@ -69,3 +69,13 @@ def test_calibrated_network_is_one_object_that_loads(
     calibrated = calibrate(network, digits, labels)
     again = unpickle(to_bytes(calibrated), tmp_path)
     assert (predict(again, digits) == predict(calibrated, digits)).all()
+
+
+def test_calibrated_loss_is_what_calibration_comes_to(network: MLPClassifier) -> None:
+    digits, labels = rows(np.random.default_rng(1), 1000)
+    raw = network.predict_proba(digits / np.float32(255))
+    reached = predict(calibrate(network, digits, labels), digits)
+    log_loss = -np.log(reached[np.arange(len(labels)), labels]).mean()
+    found = calibrated_loss(raw, labels)
+    assert found == pytest.approx(log_loss, rel=1e-3)
+    assert found < -np.log(np.maximum(raw[np.arange(len(labels)), labels], 1e-30)).mean()
