@@ -27,6 +27,11 @@ class Home:
         return self.data / "runs"
 
     @property
+    def jobs(self) -> Path:
+        """What named jobs remember: their last runs, and what their images usually look like."""
+        return self.data / "jobs"
+
+    @property
     def normalised(self) -> Path:
         """Normalised rows by the digest of the raw rows, made once."""
         return self.data / "normalised"

@@ -203,7 +203,13 @@ def score(
         since=since,
     )
     changes = {"changes": done.changes} if done.changes else {}
-    tell(images=done.counts, **changes, predictions=done.results, report=done.report)
+    tell(
+        images=done.counts,
+        **changes,
+        drift=done.drift.sentence,
+        predictions=done.results,
+        report=done.report,
+    )
 
 
 @app.command

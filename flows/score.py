@@ -14,6 +14,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from digitline.commit import Manifest, locked, write_manifest
+from digitline.judging.drift import Drift
 from digitline.models.card import Card
 from digitline.models.registry import Registry
 from digitline.pixels.normalise import NORMALISER
@@ -28,11 +29,14 @@ from digitline.scoring.past import Past, compare, write_index
 from digitline.scoring.reasons import Tolerance
 from digitline.scoring.results import Counts, ScoredShard, shard_files, sweep
 from digitline.scoring.shard import Task
+from digitline.scoring.usual import read_usual
 from digitline.scoring.worker import Duty
 from digitline.settings import Settings, load_settings
 from digitline.sources.listing import Selection
 from flows.acceptance import find_threshold
+from flows.references import find_references, remember, tell
 from tasks.collect import collect_results, count_results, export_results
+from tasks.compare import compare_images
 from tasks.render import render_score
 from tasks.score import score_shard
 from tasks.snapshot import Snapshot, snapshot_source
@@ -53,6 +57,7 @@ class Scored(BaseModel):
     counts: Counts
     results: Path
     report: Path
+    drift: Drift
     changes: str = ""
 
 
@@ -192,7 +197,7 @@ def _lock(order: Order, reader: Reader) -> Path:
 def _score(order: Order, reader: Reader) -> Scored:
     began = time.perf_counter()
     home = reader.settings.places
-    last = None if order.job is None else read_last(home.data / "jobs", order.job)
+    last = None if order.job is None else read_last(home.jobs, order.job)
     key = _key(order, reader, last)
     run = open_run(home, "score", key, _now())
     results = _open_results(run, order.out, key)
@@ -205,6 +210,10 @@ def _score(order: Order, reader: Reader) -> Scored:
     changes = "" if order.job is None else _tell_changes(last, len(shards), results)
     joined = order.path if order.joined else None
     exported = export_results(len(shards), listing, joined, order.kind, results)
+    basis = digest_of(reader.basis)
+    usual = None if order.job is None else read_usual(home.jobs, order.job, basis, NORMALISER)
+    references = find_references(reader.card, reader.accept_from, order.job, usual)
+    drift = compare_images(len(shards), results, listing, references, reader.card.version)
     report = render_score(
         run=report_data.Run(id=run.id, when=run.started, seconds=time.perf_counter() - began),
         model=report_data.Version(version=reader.card.version, error=reader.card.metrics.error),
@@ -218,13 +227,17 @@ def _score(order: Order, reader: Reader) -> Scored:
         drawn=reader.settings.audit,
         corrections=home.corrections,
         reports=home.reports,
+        drift=drift,
     )
-    collect_results(shards, exported, counts, _facts(run, order, reader), results)
+    facts = _facts(run, order, reader) | {"census": drift.census.model_dump(mode="json")}
+    collect_results(shards, exported, counts, facts, results)
     _finish(run, results)
     if order.job is not None:
-        basis = digest_of(reader.basis)
-        write_last(home.data / "jobs", order.job, LastRun(run=run.id, results=results, basis=basis))
-    return Scored(counts=counts, results=results, report=report, changes=changes)
+        write_last(home.jobs, order.job, LastRun(run=run.id, results=results, basis=basis))
+    if order.job is not None and usual is not None:
+        remember(home, order.job, usual, drift)
+    tell(drift, run.id, order.job, reader.card.version, report.as_uri())
+    return Scored(counts=counts, results=results, report=report, drift=drift, changes=changes)
 
 
 def _open_past(order: Order, reader: Reader, last: LastRun | None, run: Run) -> Past | None:
@@ -308,7 +321,9 @@ def _finish(run: Run, results: Path) -> None:
 
 def _publish(scored: Scored) -> None:
     """Show the counts and the way to the report in Prefect's UI."""
-    create_markdown_artifact(key="counts", markdown=f"{scored.counts} {scored.changes}")
+    create_markdown_artifact(
+        key="counts", markdown=f"{scored.counts} {scored.changes}\n\n{scored.drift.sentence}"
+    )
     create_link_artifact(key="report", link=scored.report.as_uri(), link_text="Report")
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from digitline.judging.drift import Drift
 from digitline.judging.trial import read_trial
 from digitline.models import card
 from digitline.pixels.decode import Limits, UndecodableError, decode
@@ -29,6 +30,7 @@ from digitline.report.data import (
     Version,
     judge,
 )
+from digitline.report.drift import evidence_names
 from digitline.report.index import earlier_scorings, rebuild_index
 from digitline.report.pages import write_report
 from digitline.report.pictures import ScorePictures, Shot, look, retrain_pictures
@@ -149,6 +151,7 @@ def render_score(
     drawn: int,
     corrections: Path,
     reports: Path,
+    drift: Drift | None = None,
 ) -> Path:
     """Tally the shards in `results`, look at some images again, write the page; give its path.
 
@@ -175,6 +178,7 @@ def render_score(
         threshold=threshold,
         desk=_desk(questions, [predictions for predictions, _ in shards]),
         lineage=lineage,
+        drift=drift,
     )
     audit = estimate(said).get(model.version)
     report = report.model_copy(
@@ -186,11 +190,15 @@ def render_score(
         }
     )
     shots = _shoot(
-        {tile.path for tile in (*report.accepted_tiles, *report.review_tiles)}, listing, limits
+        {tile.path for tile in (*report.accepted_tiles, *report.review_tiles)}
+        | evidence_names(drift),
+        listing,
+        limits,
     )
     pictures = ScorePictures(
         accepted=[shots.get(tile.path) for tile in report.accepted_tiles],
         review=[shots.get(tile.path) for tile in report.review_tiles],
+        evidence={name: shots[name] for name in evidence_names(drift) & shots.keys()},
     )
     page = write_report(reports / run.id, report, pictures)
     rebuild_index(reports)

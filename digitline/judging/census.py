@@ -52,6 +52,13 @@ class Census(BaseModel):
         """Give the census of the same images with what was measured of their `pictures`."""
         return self.model_copy(update={"counts": {**pictures.of_pictures().counts, **self.counts}})
 
+    def reviewed(self, share: float) -> "Census":
+        """Give the census as it would be were that share of its images left to a person."""
+        images = sum(self.counts.get("review", ()))
+        review = round(share * images)
+        counts = self.counts | {"review": (images - review, review)} if images else self.counts
+        return self.model_copy(update={"counts": counts})
+
     def of_pictures(self) -> "Census":
         """Give what was measured of the pictures themselves, whatever model reads them."""
         kept = {item.name: self.counts[item.name] for item in PICTURES if item.name in self.counts}

@@ -118,6 +118,13 @@ def attainable(curve: Curve, level: float = LEVEL) -> Certificate:
     raise AssertionError("an error of 100 % is always attained")
 
 
+def read_rate(curve: Curve, threshold: float) -> float:
+    """Say which share of the calibration rows a threshold accepts, as near as the curve tells."""
+    ascending = curve.thresholds[::-1]
+    accepted = np.array(curve.accepted[::-1]) / curve.rows
+    return float(np.interp(threshold, ascending, accepted))
+
+
 def upper_bound(wrong: int, n: int, level: float = LEVEL) -> float:
     """Bound an error rate from above, `wrong` of `n` having been seen (Clopper & Pearson 1934)."""
     return 1.0 if wrong >= n else float(scipy.special.betaincinv(wrong + 1, n - wrong, level))

@@ -26,7 +26,7 @@ _EFFECTS: Final = {
     "spread": "Kolmogorov-Smirnov distance",
     "rate": "Cohen's h",
 }
-_MOST_EVIDENCE: Final = 4
+_MOST_EVIDENCE: Final = 3
 _SURE: Final = 0.99
 
 Verdict: TypeAlias = Literal["same", "rescan", "retrain", "too-few", "unknown"]
@@ -70,7 +70,7 @@ class Finding(_Record):
     @property
     def sentence(self) -> str:
         """Say it in a few words."""
-        return f"{self.title.lower()}: {self.seen}, where {self.typical} is usual"
+        return f"{self.title.lower()}, {self.seen} (usually {self.typical})"
 
 
 class Comparison(_Record):
@@ -102,7 +102,7 @@ class Drift(_Record):
 
     verdict: Verdict
     sentence: str
-    images: int
+    census: Census
     comparisons: tuple[Comparison, ...] = ()
     evidence: tuple[Evidence, ...] = ()
 
@@ -130,13 +130,13 @@ def assess(now: Census, references: Sequence[Reference], model: str) -> Drift:
             f"There is no reference to compare with: {model} was made before models kept one. "
             "The next retraining gives one."
         )
-        return Drift(verdict="unknown", sentence=sentence, images=now.images)
+        return Drift(verdict="unknown", sentence=sentence, census=now)
     comparisons = tuple(compare(now, reference) for reference in references)
     last = comparisons[-1]
     return Drift(
         verdict=last.verdict,
         sentence=last.sentence,
-        images=now.images,
+        census=now,
         comparisons=comparisons,
     )
 
@@ -182,8 +182,10 @@ def pick_evidence(
 
 
 def strongest(comparison: Comparison) -> tuple[Finding, ...]:
-    """Give the changes that are worth pictures."""
-    return comparison.changes[:_MOST_EVIDENCE]
+    """Give the changes that are worth pictures: those the verdict rests on."""
+    group = "pictures" if comparison.verdict == "rescan" else "writing"
+    told = [finding for finding in comparison.changes if finding.group == group]
+    return tuple(told[:_MOST_EVIDENCE])
 
 
 def _find(
@@ -279,11 +281,11 @@ def _tell(verdict: Verdict, images: int, findings: Sequence[Finding], name: str)
     top = max(changed, key=lambda finding: finding.strength)
     if verdict == "rescan":
         return (
-            f"The pictures are not like {name}; most of all in {top.sentence}. Look first at how "
+            f"The pictures are not like {name}; most of all {top.sentence}. Look first at how "
             "they are made: light, focus, scanner, pen."
         )
     return (
-        f"The writing is not like {name}, though the pictures are; most of all in {top.sentence}. "
+        f"The writing is not like {name}, though the pictures are; most of all {top.sentence}. "
         "Label some of these images and train again."
     )
 
@@ -292,26 +294,25 @@ def _values(
     measure: Measure, before: NDArray[np.float64], now: NDArray[np.float64]
 ) -> tuple[str, str]:
     """Say in a few words what is usual and what was seen."""
+    most = int(np.abs(now - before).argmax())
+    typical, seen = (_value(measure, shares, most) for shares in (before, now))
+    return typical, seen
+
+
+def _value(measure: Measure, shares: NDArray[np.float64], most: int) -> str:
+    """Say what is typical of shares; of a mix, how many are in the bin that changed `most`."""
     if measure.kind == "mix":
-        place = int(np.abs(now - before).argmax())
-        what = f"{measure.names[place]}s" if measure.name == "digits" else measure.names[place]
-        return f"{before[place]:.1%} {what}", f"{now[place]:.1%} {what}"
+        return f"{_percent(shares[most])} {measure.unit}{measure.names[most]}"
     if measure.kind == "rate":
-        return f"{before[1]:.1%}", f"{now[1]:.1%}"
+        return _percent(shares[1])
     if measure.name == "confidence":
         sure = np.concatenate([[False], np.asarray(measure.edges) >= _SURE])
-        low, high = (f"{shares[sure].sum():.1%} surer than {_SURE:.0%}" for shares in (before, now))
-        return low, high
+        return f"{_percent(shares[sure].sum())} {measure.unit}"
     if measure.name == "oddness":
-        low, high = (f"{shares[-1]:.1%} beyond the oddest bin's edge" for shares in (before, now))
-        return low, high
-    return _middle(measure, before), _middle(measure, now)
+        return f"{_percent(shares[-1])} {measure.unit}"
+    median = float(measure.middles[np.searchsorted(np.cumsum(shares), 0.5)])
+    return f"{median:.0f} {measure.unit}" if median > 1 else f"{_percent(median)} {measure.unit}"
 
 
-def _middle(measure: Measure, shares: NDArray[np.float64]) -> str:
-    """Say where the median lies."""
-    passed = np.cumsum(shares)
-    value = float(measure.middles[np.searchsorted(passed, 0.5)])
-    return (
-        f"{value:.0f}{measure.unit}" if measure.name == "contrast" else f"{value:.1%}{measure.unit}"
-    )
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"

@@ -57,25 +57,29 @@ _SURE = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.99
 # What is learned from when nothing else is known; a card's reference brings edges of its own.
 _ODD = tuple(float(edge) for edge in range(-20, 11, 2))
 
+_SOFT = tuple(np.round(np.geomspace(0.01, 0.5, 29), 4).tolist())
+
+
+def _mix(name: str, group: Group, title: str, names: tuple[str, ...], unit: str = "") -> Measure:
+    return Measure(name, group, "mix", title, names=names, unit=unit)
+
+
+def _spread(name: str, group: Group, title: str, edges: tuple[float, ...], unit: str) -> Measure:
+    return Measure(name, group, "spread", title, edges=edges, unit=unit)
+
+
 PICTURES: Final = (
-    Measure("polarity", "pictures", "mix", "Dark or light ink", ("dark ink", "light ink")),
-    Measure("contrast", "pictures", "spread", "Contrast of ink and paper", (), _steps(8, 248, 31)),
-    Measure("framing", "pictures", "spread", "Size in the frame", (), _steps(0.05, 0.95, 19)),
-    Measure("stroke", "pictures", "spread", "Width of the strokes", (), _steps(0.01, 0.4, 40)),
-    Measure(
-        "focus",
-        "pictures",
-        "spread",
-        "Softness of the edges",
-        (),
-        tuple(np.round(np.geomspace(0.01, 0.5, 29), 4).tolist()),
-    ),
+    _mix("polarity", "pictures", "Dark or light ink", ("dark ink", "light ink")),
+    _spread("contrast", "pictures", "Contrast of ink and paper", _steps(8, 248, 31), "of 255"),
+    _spread("framing", "pictures", "Size in the frame", _steps(0.05, 0.95, 19), "of the frame"),
+    _spread("stroke", "pictures", "Width of the strokes", _steps(0.01, 0.4, 40), "of the height"),
+    _spread("focus", "pictures", "Softness of the edges", _SOFT, "of the height"),
 )
 WRITING: Final = (
-    Measure("digits", "writing", "mix", "Digits read", tuple(map(str, range(DIGITS)))),
-    Measure("ink", "writing", "spread", "Ink in the digit", (), _steps(0.01, 0.4, 40)),
-    Measure("confidence", "writing", "spread", "Confidence", (), _SURE),
+    _mix("digits", "writing", "Digits read", tuple(map(str, range(DIGITS))), "are a "),
+    _spread("ink", "writing", "Ink in the digit", _steps(0.01, 0.4, 40), "of its square"),
+    _spread("confidence", "writing", "Confidence", _SURE, "surer than 99 %"),
     Measure("review", "writing", "rate", "Left to a person", ("accepted", "to review")),
-    Measure("oddness", "writing", "spread", "Unlike a digit", (), _ODD),
+    _spread("oddness", "writing", "Unlike a digit", _ODD, "very odd"),
 )
 MEASURES: Final = {measure.name: measure for measure in (*PICTURES, *WRITING)}

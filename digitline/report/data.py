@@ -19,6 +19,8 @@ from pydantic import (
 )
 
 from digitline.judging import metrics
+from digitline.judging.drift import Drift
+from digitline.judging.expected import Expected
 from digitline.names import printable
 
 MOST_PER_CELL = 24
@@ -358,15 +360,6 @@ class Tile(Facts):
     second_confidence: float
 
 
-class Drift(Facts):
-    """Whether these images look like those the model was made from."""
-
-    verdict: Literal["steady", "shifted", "unknown"]
-    sentence: str
-    rules: tuple[Rule, ...] = ()
-    expected_digits: tuple[float, ...] | None = None
-
-
 class Earlier(Facts):
     """An earlier scoring of the same source."""
 
@@ -411,6 +404,8 @@ class ScoreReport(Facts):
     earlier: tuple[Earlier, ...] = ()
     lineage: Lineage | None = None
     drift: Drift | None = None
+    expected: Expected | None = None
+    expected_accepted: Expected | None = None
     audit: Audit | None = None
 
     @model_validator(mode="after")

@@ -12,15 +12,18 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 
 from digitline.commit import write_bytes
+from digitline.judging.expected import ASSUMPTION
 from digitline.names import printable
 from digitline.report import charts, words
 from digitline.report.data import Earlier, Judged, Reading, RetrainReport, ScoreReport, Tile
+from digitline.report.drift import name_verdict, shape_of, show_evidence
 from digitline.report.pictures import RetrainPictures, ScorePictures, Shot
 
 REPORT_NAME = "report.html"
 METRICS_NAME = "metrics.json"
 MOST_WORST = 10
 _MOST_ORIGINALS = 1_600_000
+_MOST_EVIDENCE = 400_000
 _LONGEST_NAME = 240
 
 
@@ -97,7 +100,7 @@ def render_retrain(report: RetrainReport, pictures: RetrainPictures) -> str:
 
 def render_score(report: ScoreReport, pictures: ScorePictures) -> str:
     """Render the page of a scoring: the same report and pictures, the same bytes."""
-    budget = _Budget(_MOST_ORIGINALS)
+    budget, proof = _Budget(_MOST_ORIGINALS), _Budget(_MOST_EVIDENCE)
     review = _pictured(report.review_tiles, pictures.review, budget)
     accepted = _pictured(report.accepted_tiles, pictures.accepted, budget)
     drawn = {
@@ -115,6 +118,10 @@ def render_score(report: ScoreReport, pictures: ScorePictures) -> str:
         runs=runs,
         accepted=accepted,
         review=review,
+        evidence=show_evidence(
+            report.drift, {name: _shot(each, proof) for name, each in pictures.evidence.items()}
+        ),
+        assumption=ASSUMPTION,
         originals_left_out=budget.refused,
     )
 
@@ -168,6 +175,8 @@ def _environment() -> Environment:
     )
     environment.globals.update(
         verdict=words.verdict,
+        drift_verdict=name_verdict,
+        shape_of=shape_of,
         retrain_headline=words.retrain_headline,
         score_headline=words.score_headline,
     )

@@ -1,6 +1,6 @@
 """The images a page shows, beside its report, which only says which they are."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -62,10 +62,14 @@ class Shot:
 
 @dataclass(frozen=True)
 class ScorePictures:
-    """What a score page shows: a shot (or `None`) for each of the report's tiles, in order."""
+    """What a score page shows: a shot (or `None`) for each of the report's tiles, in order.
+
+    `evidence` are the images that show drift, by name.
+    """
 
     accepted: Sequence[Shot | None] = field(default_factory=tuple)
     review: Sequence[Shot | None] = field(default_factory=tuple)
+    evidence: Mapping[str, Shot] = field(default_factory=dict)
 
 
 def look(

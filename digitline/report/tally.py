@@ -11,10 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from digitline.judging.drift import Drift
+from digitline.judging.expected import expect
 from digitline.report.data import (
     MOST_NAMES,
     Bar,
-    Drift,
     Dropped,
     Folder,
     Lineage,
@@ -58,6 +59,7 @@ class ScoreTally:
         self._folders: Counter[tuple[str, str]] = Counter()
         self._reasons: dict[str, _Reason] = {}
         self._accepted: list[tuple[int, int, Tile]] = []
+        self._sure = {"accept": 0.0, "review": 0.0}
         self._seen = 0
 
     def add_predictions(self, batch: pa.RecordBatch) -> None:
@@ -69,6 +71,7 @@ class ScoreTally:
         for status, inside in (("accept", accepted), ("review", ~accepted)):
             self._bars[status] += np.bincount(bars[inside], minlength=BARS)
             self._digits[status] += np.bincount(digits[inside], minlength=10)
+            self._sure[status] += float(confidence[inside].sum(dtype=np.float64))
             self._count_folders(batch.column("path").filter(pa.array(inside)), status)
         self._draw_accepted(batch, np.flatnonzero(accepted))
         self._seen += len(batch)
@@ -118,6 +121,8 @@ class ScoreTally:
             drawn=0 if desk is None else desk.drawn,
             lineage=lineage,
             drift=drift,
+            expected=expect(sum(self._sure.values()), accept + review),
+            expected_accepted=expect(self._sure["accept"], accept),
         )
 
     def _count_folders(self, paths: pa.Array, status: str) -> None:

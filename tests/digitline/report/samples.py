@@ -11,7 +11,10 @@ from sklearn.datasets import load_digits
 from sklearn.neighbors import KNeighborsClassifier
 
 from digitline import rows
+from digitline.judging.census import Census
+from digitline.judging.drift import Drift, Evidence, Reference, assess
 from digitline.report import data
+from digitline.report.drift import evidence_names
 from digitline.report.pictures import (
     RetrainPictures,
     ScorePictures,
@@ -151,6 +154,16 @@ def _earlier(number: int) -> data.Earlier:
     )
 
 
+def drifted(names: list[str]) -> Drift:
+    """Tell of dark pictures with as many of each digit as ever."""
+    digits = (20,) * 10
+    usual = Census(images=200, counts={"polarity": (0, 200), "digits": digits})
+    now = Census(images=200, counts={"polarity": (150, 50), "digits": digits})
+    told = assess(now, [Reference("the training data of m0001", usual)], "m0001")
+    shown = Evidence(title="Dark or light ink", unusual=tuple(names[:3]), typical=tuple(names[3:]))
+    return told.model_copy(update={"evidence": (shown,)})
+
+
 def score(run: str = "score-0004", name: str = HOSTILE) -> tuple[data.ScoreReport, ScorePictures]:
     """Report a scoring with every section there is."""
     tally, questions = ScoreTally(), Questions(run, 0.9, 5)
@@ -166,11 +179,7 @@ def score(run: str = "score-0004", name: str = HOSTILE) -> tuple[data.ScoreRepor
         threshold=0.9,
         desk=Desk.of(pa.Table.from_batches([batch]).take(asked)),
         lineage=data.Lineage(normaliser="1"),
-        drift=data.Drift(
-            verdict="steady",
-            sentence="They look alike.",
-            rules=(data.Rule(name="ink", passed=True, observed="0.1", needed="at most 0.2"),),
-        ),
+        drift=drifted(batch.column("path").to_pylist()[:6]),
     )
     report = report.model_copy(
         update={
@@ -185,6 +194,9 @@ def score(run: str = "score-0004", name: str = HOSTILE) -> tuple[data.ScoreRepor
         paper = np.stack([255 - np.kron(digit, np.ones((8, 8), np.uint8))] * 3, axis=-1)
         return Shot.of(paper, digit)
 
+    shots = {tile.path: shot(tile) for tile in (*report.accepted_tiles, *report.review_tiles)}
     return report, ScorePictures(
-        tuple(map(shot, report.accepted_tiles)), tuple(map(shot, report.review_tiles))
+        tuple(shots[tile.path] for tile in report.accepted_tiles),
+        tuple(shots[tile.path] for tile in report.review_tiles),
+        {name: shots[name] for name in evidence_names(report.drift) & shots.keys()},
     )

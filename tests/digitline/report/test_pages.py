@@ -107,7 +107,9 @@ def test_hostile_names_are_text(both: list[Page]) -> None:
 
 def test_sections_appear_with_their_data(both: list[Page]) -> None:
     assert {"rules", "confusion", "flips", "training", "weights", "cell-8-8"} <= both[0].ids
-    assert {"review", "failures", "drift", "lineage"} <= both[1].ids
+    assert {"review", "failures", "drift", "expected", "lineage"} <= both[1].ids
+    assert "The pictures changed" in both[1].text
+    assert "the training data of m0001" in both[1].text
     report, _ = samples.retrain()
     unchanged = report.model_copy(
         update={

@@ -1,7 +1,9 @@
 from collections import Counter
 from itertools import pairwise
 
+import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -34,6 +36,18 @@ def test_every_image_is_counted_once() -> None:
     assert sum(bar.accept for bar in scored.confidence) == scored.accept
     folders = [(folder.accept, folder.review, folder.error) for folder in scored.folders]
     assert [*map(sum, zip(*folders, strict=True))] == [scored.accept, scored.review, scored.error]
+
+
+def test_what_is_expected_is_how_sure_the_model_was() -> None:
+    batch = samples.predictions()
+    scored = report([batch])
+    sure = batch.column("confidence").to_numpy().astype(np.float64)
+    accepted = np.array(batch.column("status").to_pylist()) == "accept"
+    assert scored.expected is not None
+    assert scored.expected_accepted is not None
+    assert (scored.expected.images, scored.expected_accepted.images) == (len(batch), accepted.sum())
+    assert scored.expected.share == pytest.approx(sure.mean())
+    assert scored.expected_accepted.share == pytest.approx(sure[accepted].mean())
 
 
 def test_folders_are_those_of_the_paths() -> None:
