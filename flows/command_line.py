@@ -13,9 +13,11 @@ from cyclopts import App, CycloptsError, Parameter
 
 from digitline import __version__
 from digitline.errors import DigitlineError
+from flows.commands.automations import automations
 from flows.commands.models import models
 from flows.commands.prune import prune
 from flows.commands.review import review
+from flows.commands.serve import serve
 from flows.commands.server import server
 from flows.commands.shell import Switch, check_settings, complain, start_prefect, tell
 from flows.commands.status import runs, status
@@ -40,7 +42,9 @@ app.command(
 app.command(status)
 app.command(runs)
 app.command(prune)
+app.command(serve)
 app.command(server)
+app.command(automations)
 app.suppress_keyboard_interrupt = app.meta.suppress_keyboard_interrupt = False  # see `exit_code`
 
 

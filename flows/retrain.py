@@ -35,6 +35,7 @@ from digitline.review.store import Store
 from digitline.runs import Run, open_run
 from digitline.settings import Settings, load_settings
 from digitline.sources.dataset import Ingested
+from flows.events import Judged, tell_verdict
 from flows.orchestration import is_server_named
 from flows.warm_start import find_start
 from tasks.calibrate import Calibrated, calibrate_network
@@ -372,6 +373,15 @@ def _challenge(
     _finish(run, version, plan, trained, calibrated)
     page = home.reports / run.id / "report.html"
     _publish(report, page)
+    told = Judged(
+        run=run.id,
+        model=version,
+        champion=evaluated.champion,
+        error=facts.metrics.error,
+        sentence=f"{version}, {facts.metrics.error:.2%} test error: {verdict.sentence}",
+        report=page.as_uri(),
+    )
+    tell_verdict(verdict, told)
     return Retrained(verdict=verdict.kind, version=version, error=facts.metrics.error, report=page)
 
 

@@ -14,6 +14,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from digitline.commit import Manifest, locked, write_manifest
+from digitline.errors import TooManyErrorsError
 from digitline.judging.drift import Drift
 from digitline.models.card import Card
 from digitline.models.registry import Registry
@@ -34,6 +35,7 @@ from digitline.scoring.worker import Duty
 from digitline.settings import Settings, load_settings
 from digitline.sources.listing import Selection
 from flows.acceptance import find_threshold
+from flows.events import ErrorsPassed, tell_errors
 from flows.references import find_references, remember, tell
 from tasks.collect import collect_results, count_results, export_results
 from tasks.compare import compare_images
@@ -176,8 +178,25 @@ def score(
     with locked(_lock(order, reader), f"score {job or source}"):
         scored = _score(order, reader)
     _publish(scored)
-    tolerance.check(scored.counts, scored.results)
+    _check(scored, tolerance, reader, job)
     return scored
+
+
+def _check(scored: Scored, tolerance: Tolerance, reader: Reader, job: str | None) -> None:
+    """Tell of more failures than are allowed, and raise `TooManyErrorsError`."""
+    try:
+        tolerance.check(scored.counts, scored.results)
+    except TooManyErrorsError as error:
+        passed = ErrorsPassed(
+            run=scored.report.parent.name,
+            model=reader.card.version,
+            failed=scored.counts.error,
+            images=scored.counts.n_in,
+            sentence=str(error),
+            report=scored.report.as_uri(),
+        )
+        tell_errors(job, passed)
+        raise
 
 
 def _open_reader(settings: Settings) -> Reader:

@@ -15,14 +15,15 @@ _FIRST_PAUSE = 300.0  # seconds; doubled from failure to failure
 class Memory(BaseModel):
     """What a job remembers.
 
-    `began` is when its last try began, `done` identifies what was done last, `failures` are
-    those in a row, `error` the last of them, `again` the moment before which it is not tried
-    again, and `told` the error that somebody has been told of.
+    `began` is when its last try began, `open` whether that has not come to an end, `done`
+    identifies what was done last, `failures` are those in a row, `error` the last of them, `again`
+    the moment before which it is not tried again, `told` the error somebody has been told of.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     began: datetime | None = None
+    open: bool = False
     done: str = ""
     failures: int = 0
     error: str = ""
@@ -42,7 +43,11 @@ class Memory(BaseModel):
 
     def try_at(self, now: datetime) -> Self:
         """Remember that a try begins."""
-        return self.model_copy(update={"began": now})
+        return self.model_copy(update={"began": now, "open": True})
+
+    def leave(self) -> Self:
+        """Remember that the try came to nothing, and was none: somebody else is at it."""
+        return self.model_copy(update={"open": False})
 
     def fail(self, error: str, now: datetime, longest: float) -> Self:
         """Remember a failure, and pause for longer than after the one before."""
@@ -51,6 +56,7 @@ class Memory(BaseModel):
         pause = 0.0 if failures == 1 else min(longest, _FIRST_PAUSE * 2 ** min(failures - 1, 30))
         return self.model_copy(
             update={
+                "open": False,
                 "failures": failures,
                 "error": error,
                 "again": now + timedelta(seconds=pause),
