@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -25,9 +26,11 @@ from digitline.models.registry import Registry
 from digitline.pixels.decode import Limits, decode
 from digitline.scoring.answers import ACCEPT
 from digitline.scoring.fields import read_field
-from digitline.scoring.lattice import Rule
 from digitline.scoring.legal import Length, Luhn
 from digitline.settings import load_settings
+
+if TYPE_CHECKING:
+    from digitline.scoring.lattice import Rule
 
 TABLE = Path(__file__).with_suffix(".md")
 Plane = NDArray[np.uint8]
@@ -49,7 +52,8 @@ class Digits:
     def _cropped(self, digit: int, rng: np.random.Generator) -> Plane:
         picture = self.pictures[rng.choice(np.flatnonzero(self.labels == digit))]
         left, top, wide, tall = cv2.boundingRect(picture)
-        return picture[top : top + tall, left : left + wide]
+        cropped: Plane = picture[top : top + tall, left : left + wide]
+        return cropped
 
 
 def main() -> None:
@@ -167,11 +171,9 @@ def _measure(
             accepted[kind] += field.status == ACCEPT
             wrong[kind] += field.status == ACCEPT and field.text != text
             if options.save and field.text != text and kind == "none":
+                saved = f"{name}-{number}-{text}-{field.text}-{field.status}.png"
                 options.save.mkdir(parents=True, exist_ok=True)
-                cv2.imwrite(
-                    str(options.save / f"{name}-{number}-{text}-{field.text}-{field.status}.png"),
-                    picture,
-                )
+                cv2.imwrite(str(options.save / saved), picture)
     cost = (time.process_time() - began) / options.fields / len(rules)
     cells = [f"{right[kind] / options.fields:.1%}" for kind in rules]
     for kind in ("none", "check"):
@@ -180,22 +182,30 @@ def _measure(
 
 
 def _table(lines: Sequence[str], model: Model, options: argparse.Namespace) -> str:
-    part = "training" if options.train else "test"
-    return "\n".join(
-        [
-            "# Fields of several digits",
-            "",
-            f"Made by `bench/fields.py`: {options.fields:,} fields of each kind and length, composed of",
-            f"MNIST {part} digits; read by {model.version} ({model.card.metrics.error:.2%} test error),",
-            f"digits accepted from {model.card.threshold:.4f} on.",
-            "",
-            "| kind | digits | read right | ... length known | ... and check digit | read rate "
-            "| wrong among accepted | read rate, check digit | wrong among accepted | CPU-ms a field |",
-            "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-            *lines,
-            "",
-        ]
+    text = _TEXT.format(
+        fields=options.fields,
+        part="training" if options.train else "test",
+        error=model.card.metrics.error,
+        threshold=model.card.threshold,
     )
+    return "\n".join([text, _HEAD, "| --- |" + " ---: |" * 9, *lines, ""])
+
+
+_TEXT = """# Fields of several digits
+
+Made by `bench/fields.py`: {fields:,} fields of each kind and length, composed of MNIST {part}
+digits, read by a model of {error:.2%} test error, digits accepted from {threshold:.4f} on. Read
+right: the likeliest string is the right one, whether accepted or not, with nothing known, with the
+length known, and with length and a check digit (Luhn). Read rate: the share that is accepted.
+
+What is certified is the error of single digits. A field is accepted where each of its digits is,
+and the whole is as sure; no more is promised of the whole. Digits that had to be cut from one
+another are accepted only under a check digit or a list of codes.
+"""
+_HEAD = (
+    "| kind | digits | read right | length known | and check digit | read rate | wrong | "
+    "read rate, check digit | wrong | CPU-ms |"
+)
 
 
 if __name__ == "__main__":

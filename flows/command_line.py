@@ -158,7 +158,12 @@ def score(
     join: Switch = False,
     job: str | None = None,
     since: Literal["last", "never"] = "last",
-) -> None:
+    fields: Switch = False,
+    length: str | None = None,
+    check: Literal["luhn", "mod11", "mod97"] | None = None,
+    codes: Path | None = None,
+    previous: Path | None = None,
+) -> int | None:
     """Score a folder of images, an archive, Parquet or a CSV manifest with the champion.
 
     Parameters
@@ -188,15 +193,52 @@ def score(
         Name under which later runs score only what is new or changed.
     since
         For a named job: score what has changed since the last run, or everything.
+    fields
+        Each image holds a short row of digits: a postcode, a meter, an amount.
+    length
+        For fields: how many digits are legal, such as 5 or 3-6.
+    check
+        For fields: the check digit that legal ones have.
+    codes
+        For fields: file with those that are legal, one a line.
+    previous
+        For fields: CSV with the columns file and previous; a meter never runs backwards.
     """
+    rules = (length, check, codes, previous)
+    if fields and (job is not None or since != "last"):
+        return complain("--fields goes with no --job and no --since.", USAGE_ERROR)
+    if not fields and any(rule is not None for rule in rules):
+        return complain("what is legal is for --fields alone.", USAGE_ERROR)
     settings = start_prefect(threshold=threshold, max_error=max_error)
+    allowed = None if max_error is None else settings.max_error
+    if fields:
+        from flows.score_fields import score_fields
+
+        read = score_fields(
+            source,
+            out=out,
+            threshold=threshold,
+            max_error=allowed,
+            workers=workers,
+            include=include,
+            exclude=exclude,
+            error_threshold=error_threshold,
+            kind=kind,
+            join=join,
+            length=length,
+            check=check,
+            codes=codes,
+            previous=previous,
+        )
+        tell(fields=read.counts, predictions=read.results)
+        return None
     from flows.score import score as score_flow
 
     done = score_flow(
         source,
         out=out,
         threshold=threshold,
-        max_error=None if max_error is None else settings.max_error,
+        max_error=allowed,
         workers=workers,
         include=include,
         exclude=exclude,
@@ -214,6 +256,7 @@ def score(
         predictions=done.results,
         report=done.report,
     )
+    return None
 
 
 @app.command
@@ -222,6 +265,10 @@ def read(
     html: Path | None = None,
     max_error: str | None = None,
     threshold: float | None = None,
+    fields: Switch = False,
+    length: str | None = None,
+    check: Literal["luhn", "mod11", "mod97"] | None = None,
+    codes: Path | None = None,
 ) -> int:
     """Read single images with the champion, and show what the network saw.
 
@@ -235,25 +282,42 @@ def read(
         Share of accepted answers that may be wrong, such as 0.1%.
     threshold
         Confidence from which an answer is accepted, in place of a certified one.
+    fields
+        Each image holds a short row of digits: a postcode, a meter, an amount.
+    length
+        For fields: how many digits are legal, such as 5 or 3-6.
+    check
+        For fields: the check digit that legal ones have.
+    codes
+        For fields: file with those that are legal, one a line.
     """
     settings = check_settings(threshold=threshold, max_error=max_error)
+    if not fields and any(rule is not None for rule in (length, check, codes)):
+        return complain("what is legal is for --fields alone.", USAGE_ERROR)
     if not images:
         return complain("no image to read. `digitline read --help` shows how.", USAGE_ERROR)
     from digitline.commit import write_bytes
     from digitline.models.registry import Registry
-    from digitline.scoring.single import Unread, read_image, to_page, to_text
+    from digitline.scoring.field_single import read_field_image
+    from digitline.scoring.legal import Legal
+    from digitline.scoring.single import Unread, read_image, to_page
     from flows.acceptance import find_threshold
 
+    legal = Legal.parse(length, check, codes)
     model = Registry(settings.places.models, settings.places.keys).load(lean=True)
     accept_from = find_threshold(model.card, settings)
     readings = []
     for path in images:
-        reading = read_image(path, model, accept_from, settings.decoding)
+        reading = (
+            read_field_image(path, model, accept_from, settings.decoding, legal)
+            if fields
+            else read_image(path, model, accept_from, settings.decoding)
+        )
         readings.append(reading)
         if isinstance(reading, Unread):
             print(f"digitline: error: {reading}", file=sys.stderr)
         elif html is None:
-            print(to_text(reading))
+            print(reading.to_text())
     if html is not None:
         write_bytes(html, to_page(readings).encode())
         tell(page=html)

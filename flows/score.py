@@ -173,7 +173,7 @@ def score(
     tolerance = Tolerance.parse(settings.bulk.error_threshold)
     order = Order(source, out, Selection(tuple(include), tuple(exclude)), kind, join, job, since)
     settings.places.prepare()
-    reader = _open_reader(settings)
+    reader = open_reader(settings)
     warm_up()
     with locked(_lock(order, reader), f"score {job or source}"):
         scored = _score(order, reader)
@@ -199,7 +199,8 @@ def _check(scored: Scored, tolerance: Tolerance, reader: Reader, job: str | None
         raise
 
 
-def _open_reader(settings: Settings) -> Reader:
+def open_reader(settings: Settings) -> Reader:
+    """Find the champion, and from which confidence on its answers are accepted."""
     registry = Registry(settings.places.models, settings.places.keys)
     card = registry.card(registry.champion())
     return Reader(registry, card, find_threshold(card, settings), settings)
@@ -218,8 +219,8 @@ def _score(order: Order, reader: Reader) -> Scored:
     home = reader.settings.places
     last = None if order.job is None else read_last(home.jobs, order.job)
     key = _key(order, reader, last)
-    run = open_run(home, "score", key, _now())
-    results = _open_results(run, order.out, key)
+    run = open_run(home, "score", key, now())
+    results = open_results(run, order.out, key)
     _log.info("%s%s", run.id, ", taken up again" if run.resumed else "")
     listing = run.directory / "listing.parquet"
     snapshot = snapshot_source(order.source, order.selection, listing)
@@ -250,7 +251,7 @@ def _score(order: Order, reader: Reader) -> Scored:
     )
     facts = _facts(run, order, reader) | {"census": drift.census.model_dump(mode="json")}
     collect_results(shards, exported, counts, facts, results)
-    _finish(run, results)
+    finish_run(run, results)
     if order.job is not None:
         write_last(home.jobs, order.job, LastRun(run=run.id, results=results, basis=basis))
     if order.job is not None and usual is not None:
@@ -281,7 +282,7 @@ def _tell_changes(last: LastRun | None, shards: int, results: Path) -> str:
     return str(changes)
 
 
-def _open_results(run: Run, out: Path | None, key: str) -> Path:
+def open_results(run: Run, out: Path | None, key: str) -> Path:
     """Choose where the results go, and clear away what a killed run left half written."""
     results = run.directory if out is None else out.expanduser().absolute()
     if results != run.directory:
@@ -331,7 +332,7 @@ def _facts(run: Run, order: Order, reader: Reader) -> dict[str, JsonValue]:
     return {"run": run.id, **order.facts(), **reader.basis, "settings": settings, "audit": audit}
 
 
-def _finish(run: Run, results: Path) -> None:
+def finish_run(run: Run, results: Path) -> None:
     """Mark the run as done where its results lie elsewhere."""
     if results != run.directory:
         facts = {"results": str(results)}
@@ -346,5 +347,6 @@ def _publish(scored: Scored) -> None:
     create_link_artifact(key="report", link=scored.report.as_uri(), link_text="Report")
 
 
-def _now() -> str:
+def now() -> str:
+    """Give the time, as it is written down."""
     return datetime.now(UTC).isoformat(timespec="seconds")

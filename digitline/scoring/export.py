@@ -9,14 +9,14 @@ from typing import IO, Any, Final, Literal, TypeAlias
 from digitline.commit import Shard, describe, replacing
 from digitline.errors import DataError, SettingsError
 from digitline.names import portable
-from digitline.rows import ERRORS, PREDICTIONS, read_batches
+from digitline.rows import ERRORS, open_parquet, read_batches
 from digitline.sources.files import reading
 
 Format: TypeAlias = Literal["parquet", "csv", "jsonl"]
 Row: TypeAlias = Mapping[str, Any]
 Files: TypeAlias = Sequence[tuple[Path, Path]]
 
-_OUTCOME: Final = ("status", "digit", "confidence", "reason", "message")
+_OUTCOME: Final = ("status", "digit", "text", "confidence", "reason", "message")
 # A spreadsheet takes a cell that begins so for a formula.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
@@ -28,9 +28,8 @@ def export(shards: Files, out: Path, kind: Format) -> list[Shard]:
     """
     if kind == "parquet":
         return []
-    predictions = [*PREDICTIONS.names]
     return [
-        _write(out / f"predictions.{kind}", predictions, _rows([pair[0] for pair in shards])),
+        _write(out / f"predictions.{kind}", _columns(shards), _rows([pair[0] for pair in shards])),
         _write(out / f"errors.{kind}", ERRORS.names, _rows([pair[1] for pair in shards])),
     ]
 
@@ -50,21 +49,33 @@ def join(listing: Path, shards: Files, source: Path, out: Path, kind: Format) ->
         source.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file,
     ):
         lines = csv.DictReader(file, strict=True)
-        own = [name for name in lines.fieldnames or () if name not in _OUTCOME]
+        known = {*_columns(shards), *ERRORS.names}
+        outcome = [name for name in _OUTCOME if name in known]
+        own = [name for name in lines.fieldnames or () if name not in outcome]
         suffix = "csv" if kind == "parquet" else kind
-        rows = _joined(lines, _outcomes(listing, shards), own, source)
-        return _write(out / f"joined.{suffix}", [*own, *_OUTCOME], rows)
+        rows = _joined(lines, _outcomes(listing, shards), own, outcome, source)
+        return _write(out / f"joined.{suffix}", [*own, *outcome], rows)
+
+
+def _columns(shards: Files) -> list[str]:
+    """Give the columns of the predictions, which are of digits or of fields."""
+    with open_parquet(shards[0][0]) as file:
+        return list(file.schema_arrow.names)
 
 
 def _joined(
-    lines: Iterator[dict[str, str]], outcomes: Iterator[Row], own: Sequence[str], source: Path
+    lines: Iterator[dict[str, str]],
+    outcomes: Iterator[Row],
+    own: Sequence[str],
+    told: Sequence[str],
+    source: Path,
 ) -> Iterator[Row]:
     outcome = next(outcomes, None)
     for line in lines:
         name = "/".join(map(portable, PurePath(line["file"]).parts))
         if outcome is not None and outcome["path"] == name:
             texts = {column: portable(line[column]) for column in own}
-            yield {**texts, **{column: outcome.get(column) for column in _OUTCOME}}
+            yield {**texts, **{column: outcome.get(column) for column in told}}
             outcome = next(outcomes, None)
     if outcome is not None:
         raise DataError("the list has changed since it was read", where=source, todo="Run again")

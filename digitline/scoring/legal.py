@@ -1,11 +1,14 @@
 """Which strings of digits a field may hold: by length, check digit, a list, or the last reading."""
 
 import csv
+import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Final, Literal, Self, TypeAlias
+
+from pydantic import JsonValue
 
 from digitline.errors import DataError, SettingsError
 from digitline.scoring.lattice import Listed, Rule, State
@@ -154,6 +157,22 @@ class Legal:
     codes: frozenset[str] | None = None
     previous: Mapping[str, str] = field(default_factory=dict)
 
+    @classmethod
+    def parse(
+        cls,
+        length: str | None = None,
+        check: Check | None = None,
+        codes: Path | None = None,
+        previous: Path | None = None,
+    ) -> Self:
+        """Read what the command line gives; raises as `Length.parse` and the readers do."""
+        return cls(
+            length=None if length is None else Length.parse(length),
+            check=check,
+            codes=None if codes is None else read_codes(codes),
+            previous={} if previous is None else read_previous(previous),
+        )
+
     def rules(self, name: str) -> list[Rule]:
         """Give the rules for the field of that name."""
         rules: list[Rule] = [] if self.length is None else [self.length]
@@ -164,6 +183,20 @@ class Legal:
         if name in self.previous:
             rules.append(AtLeast(self.previous[name]))
         return rules
+
+    def facts(self) -> dict[str, JsonValue]:
+        """Say it in plain values; lists by their digests."""
+        return {
+            "length": None if self.length is None else [self.length.least, self.length.most],
+            "check": self.check,
+            "codes": None if self.codes is None else _digest(sorted(self.codes)),
+            "previous": _digest(sorted(f"{text} {name}" for name, text in self.previous.items())),
+        }
+
+
+def _digest(lines: Sequence[str]) -> str:
+    content = "\n".join(lines).encode("utf-8", "surrogateescape")
+    return hashlib.sha256(content).hexdigest()
 
 
 def read_codes(path: Path) -> frozenset[str]:

@@ -84,6 +84,38 @@ def read_digits_of(
     return parts[0] if len(parts) == 1 else _join(parts)
 
 
+def open_images(
+    entries: Sequence[Entry], first: int, limits: Limits, care: Care, mark: Mark
+) -> Iterator[tuple[int, bytes | UnreadableError]]:
+    """Open images one by one, none that is guilty, marking each before it is opened.
+
+    Gives the place of each, counted from `first`, and its bytes, or why it has none.
+    """
+    places = range(first, first + len(entries))
+    for guilty, run in groupby(places, lambda place: place in care.guilty):
+        if guilty:
+            for place in run:
+                yield place, UnreadableError("crashed", care.guilty[place])
+            continue
+        innocent = list(run)
+        mark(innocent[0], innocent[0] + 1)
+        wanted = entries[innocent[0] - first : innocent[-1] + 1 - first]
+        contents = read_entries(wanted, limits.max_bytes)
+        for place, content in zip(innocent, contents, strict=True):
+            yield place, content
+            mark(place + 1, place + 2)
+
+
+def decode_image(place: int, content: bytes, limits: Limits) -> NDArray[np.uint8] | Failure:
+    """Decode the image at a place of the listing, or say why that is not possible."""
+    try:
+        return decode(content, limits)
+    except UndecodableError as error:
+        if isinstance(error.__context__, MemoryError):  # which says nothing about the image
+            raise error.__context__ from None
+        return Failure(place, error.reason, error.message)
+
+
 def _join(parts: Sequence[Digits]) -> Digits:
     return Digits(
         places=np.concatenate([part.places for part in parts]),
@@ -128,7 +160,7 @@ class _Images:
 
     def read(self, entries: Sequence[Entry], first: int) -> Digits:
         """Read n entries, of which the first has the place `first`."""
-        for place, content in self._open(entries, first):
+        for place, content in open_images(entries, first, self._limits, self._care, self._mark):
             if isinstance(content, UnreadableError):
                 self._failures.append(Failure(place, content.reason, content.message))
             else:
@@ -138,37 +170,15 @@ class _Images:
         self._normalise_waiting()
         return self._gather()
 
-    def _open(
-        self, entries: Sequence[Entry], first: int
-    ) -> Iterator[tuple[int, bytes | UnreadableError]]:
-        """Open the images one by one, none that is guilty, marking each before it is opened."""
-        places = range(first, first + len(entries))
-        for guilty, run in groupby(places, lambda place: place in self._care.guilty):
-            if guilty:
-                for place in run:
-                    yield place, UnreadableError("crashed", self._care.guilty[place])
-                continue
-            innocent = list(run)
-            self._mark(innocent[0], innocent[0] + 1)
-            wanted = entries[innocent[0] - first : innocent[-1] + 1 - first]
-            contents = read_entries(wanted, self._limits.max_bytes)
-            for place, content in zip(innocent, contents, strict=True):
-                yield place, content
-                self._mark(place + 1, place + 2)
-
     def _take(self, place: int, content: bytes) -> None:
         digest = hashlib.sha256(content).digest()
         if self._known is not None and self._known(digest):
             self._seen.append((place, digest))
             return
-        try:
-            picture = decode(content, self._limits)
-        except UndecodableError as error:
-            if isinstance(error.__context__, MemoryError):  # which says nothing about the image
-                raise error.__context__ from None
-            self._failures.append(Failure(place, error.reason, error.message))
-            return
-        if picture.shape == (SIDE, SIDE) and not self._care.is_alone(place):
+        picture = decode_image(place, content, self._limits)
+        if isinstance(picture, Failure):
+            self._failures.append(picture)
+        elif picture.shape == (SIDE, SIDE) and not self._care.is_alone(place):
             self._waiting.append((place, digest, picture))
         else:
             self._normalise([(place, digest, picture)])

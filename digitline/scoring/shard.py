@@ -1,6 +1,6 @@
 """Score one shard of a listing: every entry ends as a prediction or an error."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from digitline.judging.census import Sample, observe, observe_pictures, sample
 from digitline.models.bundle import Model
 from digitline.models.reading import BATCH, Reading
 from digitline.pixels.decode import Limits
+from digitline.pixels.reading import Failure
 from digitline.rows import ERRORS, PREDICTIONS, read_slice, writing
 from digitline.scoring.answers import ACCEPT, answer
 from digitline.scoring.past import Past
@@ -63,7 +64,7 @@ class Scorer:
         seen = Sample()
         with writing(predictions, PREDICTIONS) as answered, writing(errors, ERRORS) as failed:
             place = task.start
-            for batch in _read_evenly(task):
+            for batch in read_evenly(task):
                 scored = self.score_batch(batch, place, task, mark)
                 answered.write(scored.predictions)
                 failed.write(scored.errors)
@@ -90,13 +91,7 @@ class Scorer:
         seen = self._observe(read, reading, predictions)
         if task.past is not None and read.known:
             predictions = _join(predictions, read, task.past, names, first)
-        failures = read.failures
-        columns = [
-            names.take(pa.array([failure.place - first for failure in failures], pa.int64())),
-            pa.array([failure.reason for failure in failures], pa.string()),
-            pa.array([failure.message for failure in failures], pa.string()),
-        ]
-        return Scored(predictions, pa.record_batch(columns, schema=ERRORS), seen)
+        return Scored(predictions, to_errors(read.failures, names, first), seen)
 
     def _observe(self, read: Digits, reading: Reading, predictions: pa.RecordBatch) -> Sample:
         """Measure the images that were read just now, not those answered before."""
@@ -105,6 +100,16 @@ class Scorer:
         accepted = pc.equal(predictions.column("status"), ACCEPT).to_numpy(zero_copy_only=False)
         bins = observe(read.px, reading.probabilities, accepted, reading.oddness, edges)
         return sample(read.places, bins | observe_pictures(read.traits), edges)
+
+
+def to_errors(failures: Sequence[Failure], names: pa.Array, first: int) -> pa.RecordBatch:
+    """Turn failures into rows of errors; `names` are those of all images, `first` their place."""
+    columns = [
+        names.take(pa.array([failure.place - first for failure in failures], pa.int64())),
+        pa.array([failure.reason for failure in failures], pa.string()),
+        pa.array([failure.message for failure in failures], pa.string()),
+    ]
+    return pa.record_batch(columns, schema=ERRORS)
 
 
 def _join(
@@ -119,7 +124,7 @@ def _join(
     return both.take(pa.array(order)).combine_chunks().to_batches()[0]
 
 
-def _read_evenly(task: Task) -> Iterator[pa.RecordBatch]:
+def read_evenly(task: Task) -> Iterator[pa.RecordBatch]:
     """Read a task's rows in batches whose borders depend on nothing but the task.
 
     The last bits of a probability can depend on the rows that are multiplied with it.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,44 @@ class Reading:
     status: str
     reason: str
 
+    @property
+    def verdict(self) -> str:
+        """Say what was read, how sure, and whether a person should look."""
+        status = f"{self.status}: {self.reason}" if self.reason else self.status
+        return f"{self.answer}, {self.confidence:.2%} sure ({status})"
+
+    def to_text(self) -> str:
+        """Draw it for the terminal: the verdict, the digit in half blocks, ten bars."""
+        picture = half_blocks(self.digit)
+        bars = ["", *(_bar(digit, share) for digit, share in enumerate(self.shares))]
+        bars += [""] * (len(picture) - len(bars))
+        lines = [f"  {left}   {right}".rstrip() for left, right in zip(picture, bars, strict=True)]
+        return "\n".join([f"{printable(self.name)}: {self.verdict}", *lines])
+
+    def to_html(self) -> str:
+        """Write it as a section of a page."""
+        rows = "".join(
+            f"<div>{digit} <meter value='{share:.4f}' aria-label='{digit}'></meter> "
+            f"{share:.2%}</div>"
+            for digit, share in enumerate(self.shares)
+        )
+        return (
+            f"<section>{to_image(self.digit)}<div><h2>{escape(printable(self.name))}</h2>"
+            f"<p>{escape(self.verdict)}</p>{rows}</div></section>"
+        )
+
+    @property
+    def shares(self) -> list[float]:
+        """Give the probabilities as plain numbers."""
+        return [float(share) for share in self.probabilities]
+
+
+class Shown(Protocol):
+    """What a page can show."""
+
+    def to_html(self) -> str:
+        """Write it as a section of a page."""
+
 
 @dataclass(frozen=True)
 class Unread:
@@ -58,14 +96,18 @@ class Unread:
         """Say it in one line."""
         return printable(f"{self.name}: {self.reason}: {self.message}")
 
+    def to_html(self) -> str:
+        """Write it as a section of a page."""
+        words = escape(printable(f"{self.reason}: {self.message}"))
+        name = escape(printable(self.name))
+        return f"<section><div><h2>{name}</h2><p>{words}</p></div></section>"
+
 
 def read_image(path: Path, model: Model, threshold: float, limits: Limits) -> Reading | Unread:
     """Read one image file, or say why that is not possible."""
-    name = portable(path)
-    try:
-        picture = decode(read_file(path, limits.max_bytes), limits)
-    except (UnreadableError, UndecodableError) as error:
-        return Unread(name, error.reason, error.message)
+    name, picture = portable(path), open_picture(path, limits)
+    if isinstance(picture, Unread):
+        return picture
     normalised = normalise([picture])
     reading = model.read(normalised.digits.reshape(1, PIXELS))
     (probabilities,) = reading.probabilities
@@ -84,24 +126,17 @@ def read_image(path: Path, model: Model, threshold: float, limits: Limits) -> Re
     )
 
 
-def to_text(reading: Reading) -> str:
-    """Draw a reading for the terminal: the verdict, the digit in half blocks, ten bars."""
-    picture = _half_blocks(reading.digit)
-    bars = ["", *(_bar(digit, share) for digit, share in enumerate(reading.probabilities.tolist()))]
-    bars += [""] * (len(picture) - len(bars))
-    lines = [f"  {left}   {right}".rstrip() for left, right in zip(picture, bars, strict=True)]
-    return "\n".join([f"{printable(reading.name)}: {verdict(reading)}", *lines])
+def open_picture(path: Path, limits: Limits) -> NDArray[np.uint8] | Unread:
+    """Open an image file, or say why that is not possible."""
+    try:
+        return decode(read_file(path, limits.max_bytes), limits)
+    except (UnreadableError, UndecodableError) as error:
+        return Unread(portable(path), error.reason, error.message)
 
 
-def verdict(reading: Reading) -> str:
-    """Say what was read, how sure, and whether a person should look."""
-    status = f"{reading.status}: {reading.reason}" if reading.reason else reading.status
-    return f"{reading.answer}, {reading.confidence:.2%} sure ({status})"
-
-
-def to_page(readings: Sequence[Reading | Unread]) -> str:
+def to_page(readings: Sequence[Shown]) -> str:
     """Write readings as one HTML page that needs nothing else."""
-    sections = "\n".join(map(_section, readings))
+    sections = "\n".join(reading.to_html() for reading in readings)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
@@ -111,28 +146,16 @@ def to_page(readings: Sequence[Reading | Unread]) -> str:
     )
 
 
-def _section(reading: Reading | Unread) -> str:
-    name = escape(printable(reading.name))
-    if isinstance(reading, Unread):
-        words = escape(printable(f"{reading.reason}: {reading.message}"))
-        return f"<section><div><h2>{name}</h2><p>{words}</p></div></section>"
-    rows = "".join(
-        f"<div>{digit} <meter value='{share:.4f}' aria-label='{digit}'></meter> {share:.2%}</div>"
-        for digit, share in enumerate(reading.probabilities.tolist())
-    )
-    return (
-        f"<section><img alt='what the network saw' src='{_data_uri(reading.digit)}'>"
-        f"<div><h2>{name}</h2><p>{escape(verdict(reading))}</p>{rows}</div></section>"
-    )
-
-
-def _data_uri(digit: NDArray[np.uint8]) -> str:
+def to_image(digit: NDArray[np.uint8]) -> str:
+    """Write what the network saw, (28, 28), as an image of a page that needs no other file."""
     buffer = io.BytesIO()
     Image.fromarray(digit).save(buffer, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    content = base64.b64encode(buffer.getvalue()).decode()
+    return f"<img alt='what the network saw' src='data:image/png;base64,{content}'>"
 
 
-def _half_blocks(digit: NDArray[np.uint8]) -> list[str]:
+def half_blocks(digit: NDArray[np.uint8]) -> list[str]:
+    """Draw a (28, 28) digit in 14 lines of text."""
     inked = (digit > _INKED).astype(np.intp)
     cells = 2 * inked[0::2] + inked[1::2]
     return ["".join(_BLOCKS[cell] for cell in row) for row in cells.tolist()]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import cv2
 import pyarrow as pa
@@ -18,11 +18,19 @@ from threadpoolctl import threadpool_limits
 
 from digitline.models.registry import Registry
 from digitline.pixels.decode import Limits
+from digitline.scoring.reader import Mark
 from digitline.scoring.results import ScoredShard
 from digitline.scoring.shard import Scorer, Task
 
 OUT_OF_MEMORY: Final = 3
 _ORPHANED: Final = 4
+
+
+class ShardScorer(Protocol):
+    """Whatever scores a shard."""
+
+    def score_shard(self, task: Task, mark: Mark) -> ScoredShard:
+        """Score a shard and commit its two files."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +43,7 @@ class Duty:
     limits: Limits
     memory: int
 
-    def scorer(self) -> Scorer:
+    def scorer(self) -> ShardScorer:
         """Load the model; raises as `Registry.load` does."""
         return Scorer(self.registry.load(self.version, lean=True), self.threshold, self.limits)
 
@@ -81,14 +89,14 @@ def work(connection: Connection, place: Place, duty: Duty) -> None:
             connection.send(_do(task, scorer, place))
 
 
-def _load(duty: Duty) -> Scorer | Exception:
+def _load(duty: Duty) -> ShardScorer | Exception:
     try:
         return duty.scorer()
     except Exception as error:  # noqa: BLE001 - told to the process that can tell a person
         return error
 
 
-def _do(task: Task, scorer: Scorer | Exception, place: Place) -> ScoredShard | Exception:
+def _do(task: Task, scorer: ShardScorer | Exception, place: Place) -> ScoredShard | Exception:
     if isinstance(scorer, Exception):
         return scorer
     try:

@@ -1,5 +1,6 @@
 """`digitline read`, in a process of its own."""
 
+import io
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from digitline.home import Home
 
@@ -49,6 +51,20 @@ def test_an_unreadable_image_is_a_line_and_the_others_are_read(
     assert done.stderr == (
         f"digitline: error: {images[1]}: unsupported: {done.stderr.split(': ')[-1]}"
     )
+
+
+def test_a_row_of_digits_is_read_as_a_field(
+    reader: Home, mnist: tuple[list[bytes], NDArray[np.int64]], tmp_path: Path
+) -> None:
+    digits = [np.asarray(Image.open(io.BytesIO(content))) for content in mnist[0][:3]]
+    Image.fromarray(np.hstack(digits)).save(tmp_path / "row.png")
+    text = "".join(map(str, mnist[1][:3]))
+    (tmp_path / "codes.txt").write_text(f"{text}\n")
+    arguments = (str(tmp_path / "row.png"), "--threshold", "0.2")
+    done = read(reader, *arguments, "--fields", "--codes", str(tmp_path / "codes.txt"))
+    assert done.returncode == 0, done.stderr
+    assert f"row.png: {text}, " in done.stdout
+    assert read(reader, *arguments, "--length", "3").returncode == 2
 
 
 def test_a_page_is_written_in_place_of_the_drawing(

@@ -9,7 +9,7 @@ from digitline.home import Home
 from digitline.models.bundle import Model
 from digitline.models.registry import Registry
 from digitline.pixels.decode import Limits
-from digitline.scoring.single import Reading, Unread, read_image, to_page, to_text
+from digitline.scoring.single import Reading, Unread, read_image, to_page
 
 Mnist = tuple[list[bytes], NDArray[np.int64]]
 
@@ -39,7 +39,7 @@ def test_the_terminal_shows_the_digit_and_ten_bars(
     path.write_bytes(mnist[0][0])
     reading = read_image(path, model, 1.0, Limits())
     assert isinstance(reading, Reading)
-    text = to_text(reading)
+    text = reading.to_text()
     assert "\x1b" not in text
     assert "review: less sure than 100.00%" in text
     assert len(re.findall(r"^.{33}\d [█ ]{20} +[\d.]+%$", text, re.MULTILINE)) == 10
