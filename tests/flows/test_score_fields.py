@@ -17,7 +17,6 @@ from digitline.errors import DataError
 from digitline.home import Home
 from digitline.pixels.normalise import NORMALISER
 from digitline.rows import normalised_batch, normalised_schema, write_rows
-from flows import score_fields as flow
 from flows.score_fields import score_fields
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -74,19 +73,16 @@ def test_fields_come_out_once_in_order_with_what_was_known(meters: Path, tmp_pat
     assert json.loads((done.results / "_MANIFEST.json").read_text())["facts"]["legal"]
 
 
-def test_what_was_cut_off_is_taken_up_again(
-    meters: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_cut_off_is_taken_up_again(meters: Path, tmp_path: Path) -> None:
     whole = score_fields(str(meters), out=tmp_path / "whole", threshold=0.5, workers=1).results
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    real = flow.collect_results
-    monkeypatch.setattr(flow, "collect_results", full)
-    with pytest.raises(OSError, match="No space"):
-        score_fields(str(meters), out=tmp_path / "cut", threshold=0.5, workers=2)
-    monkeypatch.setattr(flow, "collect_results", real)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("flows.score_fields.collect_results", full)
+        with pytest.raises(OSError, match="No space"):
+            score_fields(str(meters), out=tmp_path / "cut", threshold=0.5, workers=2)
     assert read_manifest(tmp_path / "cut") is None
     (tmp_path / "cut" / "errors-00001.parquet").unlink()
     (tmp_path / "cut" / "predictions-00002.parquet").write_bytes(b"half a file")
