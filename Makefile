@@ -7,7 +7,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test lint types tests coverage format lock clean
+.PHONY: run test lint types tests live coverage format lock clean
 
 run: $(READY)
 	$(VENV)/bin/digitline run
@@ -23,6 +23,10 @@ types: $(READY)
 
 tests: $(READY)
 	$(VENV)/bin/pytest --numprocesses 2 --dist loadfile
+
+# The service for real, with schedules, kills and restarts: some minutes.
+live: $(READY)
+	DIGITLINE_TEST_LIVE=1 $(VENV)/bin/pytest tests/live
 
 coverage: $(READY)
 	$(VENV)/bin/pytest --numprocesses 2 --dist loadfile --cov --cov-report=term

@@ -31,7 +31,7 @@ from digitline.sources.checks import Checks
 FILE_NAME = "digitline.toml"
 _PREFIX = "DIGITLINE_"
 _FILE_VARIABLE = f"{_PREFIX}SETTINGS"
-_NOT_SETTINGS = frozenset({"settings", "test_browser"})
+_NOT_SETTINGS = frozenset({"settings", "test_browser", "test_live"})
 
 
 def _read_percent(value: object) -> object:

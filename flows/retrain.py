@@ -160,22 +160,16 @@ def retrain(
 ) -> Retrained:
     """Retrain on labelled sources, judge the result, and promote it where the gate lets it.
 
-    Parameters
-    ----------
-    sources
-        Data sets by name (`mnist` is embedded), or paths to ingest: IDX, folder, CSV, Parquet.
-    recipe
-        Recipe to train with, a name or a TOML file; the setting where none is given.
-    seed
-        Seed of everything random; the setting where none is given.
-    force
-        Train even where data, recipe, seed and code are the champion's.
-    promote
-        Whether the challenger becomes champion: `auto` as the gate says, `never`, `force`, or
-        `ask` a person, who resumes the paused run in Prefect's UI.
-    start
-        Weights to begin with: `auto` the champion's where only new rows came, `fresh` ones, or a
-        version's; the setting where none is given.
+    Args:
+        sources: Data sets by name (`mnist` is embedded), or paths to ingest: IDX, folder, CSV,
+            Parquet.
+        recipe: Recipe to train with, a name or a TOML file; the setting where none is given.
+        seed: Seed of everything random; the setting where none is given.
+        force: Train even where data, recipe, seed and code are the champion's.
+        promote: Whether the challenger becomes champion: `auto` as the gate says, `never`,
+            `force`, or `ask` a person, who resumes the paused run in Prefect's UI.
+        start: Weights to begin with: `auto` the champion's where only new rows came, `fresh`
+            ones, or a version's; the setting where none is given.
     """
     if promote == "ask" and not is_server_named():
         raise OrchestrationError(

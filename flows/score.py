@@ -142,30 +142,22 @@ def score(
 ) -> Scored:
     """Score images with the champion: each ends as accept, review or error.
 
-    Parameters
-    ----------
-    source
-        Folder of images, zip or tar archive, Parquet of raw or normalised rows, or CSV manifest.
-    out
-        Directory for the results; the run's own where none is given.
-    threshold
-        Confidence from which an answer is accepted, in place of a certified one.
-    workers
-        Processes that read images; the setting where none is given.
-    max_error
-        Share of accepted answers that may be wrong; the setting where none is given.
-    include, exclude
-        Patterns of the names to score, and of those to leave out.
-    error_threshold
-        Images that may fail (`25`, `2%`, `-1` for any) before the run ends with an error.
-    kind
-        Format of the results beside Parquet: csv or jsonl.
-    join
-        Write the columns of a CSV manifest with what became of each of its images.
-    job
-        Name under which later runs score only what is new or changed.
-    since
-        Score what has changed since the `last` run of the job, or all of it with `never`.
+    Args:
+        source: Folder of images, zip or tar archive, Parquet of raw or normalised rows, or CSV
+            manifest.
+        out: Directory for the results; the run's own where none is given.
+        threshold: Confidence from which an answer is accepted, in place of a certified one.
+        workers: Processes that read images; the setting where none is given.
+        max_error: Share of accepted answers that may be wrong; the setting where none is given.
+        include: Patterns of the names to score; all where there are none.
+        exclude: Patterns of the names to leave out.
+        error_threshold: Images that may fail (`25`, `2%`, `-1` for any) before the run ends
+            with an error.
+        kind: Format of the results beside Parquet: csv or jsonl.
+        join: Write the columns of a CSV manifest with what became of each of its images.
+        job: Name under which later runs score only what is new or changed.
+        since: Score what has changed since the `last` run of the job, or all of it with
+            `never`.
     """
     bulk = {"workers": workers, "error_threshold": error_threshold}
     given = {name: value for name, value in bulk.items() if value is not None}

@@ -75,7 +75,7 @@ def _runs(home: Home, cards: dict[str, Card], reigned: tuple[str, ...]) -> Itera
 
 def _needed_runs(home: Home, cards: dict[str, Card], reigned: tuple[str, ...]) -> dict[str, str]:
     needed = {cards[each].run: f"made {each}, a champion" for each in reigned if each in cards}
-    for file in sorted((home.data / "jobs").glob("*.json")):
+    for file in sorted(home.jobs.glob("*.json")):
         last = _last_run(file)
         for name in (last.run, last.results.name):
             needed[name] = f"what the job {file.stem} goes on from"

@@ -144,7 +144,7 @@ def _held(home: Home, champion: Champion | None) -> Iterator[Held]:
 def _inbox(home: Home, folder: Path, job: str) -> Inbox:
     if not folder.is_dir():
         return Inbox(folder=folder, there=False)
-    known = _known(home, read_last(home.data / "jobs", job))
+    known = _known(home, read_last(home.jobs, job))
     images = waiting = 0
     for found in walk(folder):
         images += 1
