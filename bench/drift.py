@@ -3,7 +3,7 @@
     python -m bench.drift [--home DIRECTORY]
 
 Runs of several sizes are drawn, with replacement, from pools of pictures, and compared with the
-champion's training data, or with 2,000 pictures that stand for the first runs of a job. Clothing is
+champion's training data, or with 1,000 pictures that stand for the first runs of a job. Clothing is
 Debian's `dataset-fashion-mnist` (its training images).
 """
 
@@ -29,8 +29,8 @@ from digitline.rows import read_labelled
 
 SIZES = (50, 500, 5000)
 RUNS = 200
-POOL = 1500
-USUAL = 2000
+POOL = 600
+USUAL = 1000
 MIXED = 0.2
 LETTERS = "ABCDEFGHKLMNPRTUVWXYacdefhkmnprtuvwx"
 Picture = NDArray[np.uint8]
@@ -98,7 +98,7 @@ def describe(model: Model, home: Home) -> Iterator[str]:
     yield f"{FEWEST} images on; chance is kept to {LEVEL:.0%} a run, and effects count from "
     yield f"{limits} on."
     yield ""
-    test, truth = read_labelled(next(home.normalised.glob("mnist-*/test.parquet")))
+    test, truth = read_labelled(newest(home.normalised, "mnist-*/test.parquet"))
     digits = test.reshape(-1, 28, 28)
     assert model.card.reference is not None
     training = Reference("the training data", model.card.reference)
@@ -110,13 +110,13 @@ def describe(model: Model, home: Home) -> Iterator[str]:
     usual = survey(model, [scan(digit) for digit in digits[:USUAL]])
     reference = Reference("the usual", usual.census(np.arange(USUAL)))
     yield from _table(
-        "Scans of a job, compared with its first 2,000", reference, scan_cases(model, digits)
+        "Scans of a job, compared with its first 1,000", reference, scan_cases(model, digits)
     )
 
 
 def unchanged_cases(model: Model, home: Home, digits: Picture) -> Iterator[Case]:
     """Give runs that are like the training data."""
-    part = next(home.splits.glob("*/calibration.parquet"))
+    part = newest(home.splits, "*/calibration.parquet")
     rows = list(read_labelled(part)[0].reshape(-1, 28, 28))
     yield Case("none: calibration rows", survey(model, rows))
     yield Case("none: MNIST's test images", survey(model, list(digits)))
@@ -166,6 +166,11 @@ def scan_cases(model: Model, digits: Picture) -> Iterator[Case]:
     }
     for name, change in changes.items():
         yield Case(name, survey(model, [change(digit) for digit in few]))
+
+
+def newest(directory: Path, pattern: str) -> Path:
+    """Find the file that was written last."""
+    return max(directory.glob(pattern), key=lambda path: path.stat().st_mtime)
 
 
 def scan(digit: Picture, ink: float = 0.6) -> Picture:

@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from pydantic_settings import (
@@ -99,6 +99,9 @@ class Settings(BaseSettings):
     )
     correction_weight: float = Field(
         5, gt=0, le=1000, description="how much a corrected image counts in training"
+    )
+    drift_retrain: Literal["auto", "never"] = Field(
+        "never", description="whether `monitor` retrains where the writing has changed"
     )
     decoding: Limits = Field(
         default_factory=Limits, description="what an image may cost before it is refused"

@@ -15,6 +15,7 @@ from digitline import __version__
 from digitline.errors import DigitlineError
 from flows.commands.automations import automations
 from flows.commands.models import models
+from flows.commands.monitor import monitor
 from flows.commands.prune import prune
 from flows.commands.review import review
 from flows.commands.serve import serve
@@ -34,6 +35,7 @@ app = App(
 )
 app.command(models)
 app.command(review)
+app.command(monitor)
 app.command(
     "flows.commands.train:train",
     name="train",

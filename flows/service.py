@@ -35,11 +35,18 @@ from digitline.home import Home
 from digitline.keeping.memory import read_memory
 from digitline.settings import Settings
 from flows.automations import apply_automations
-from flows.ticks import close_children, keep_up, retrain_on_schedule, score_inbox
+from flows.ticks import (
+    close_children,
+    keep_up,
+    retrain_on_schedule,
+    score_inbox,
+    watch_drift,
+)
 
 JOBS: Mapping[str, Flow[..., Any]] = {
     "retrain": retrain_on_schedule,
     "inbox": score_inbox,
+    "monitor": watch_drift,
     "upkeep": keep_up,
 }
 ONE_AT_A_TIME = ConcurrencyLimitConfig(
@@ -89,6 +96,7 @@ def plan_times(settings: Settings, job: str) -> list[Schedule]:
     lines = {
         "retrain": service.retrain,
         "inbox": service.score,
+        "monitor": service.monitor,
         "upkeep": service.upkeep,
     }
     if not lines[job]:

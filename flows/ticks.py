@@ -28,9 +28,11 @@ from digitline.keeping.unattended import INBOX_JOB
 from digitline.models.registry import Registry
 from digitline.provenance import digest_of
 from digitline.report.index import rebuild_index
+from digitline.scoring.job import read_last
 from digitline.settings import Settings, load_settings
 from flows.events import Crashed as CrashedRun
 from flows.events import Failing, emit
+from flows.monitor import monitor
 from flows.retrain import retrain
 from flows.score import score
 
@@ -92,6 +94,12 @@ def keep_up() -> "State[Any]":
     return _tend("upkeep", _keep_up, retried=True)
 
 
+@flow(name=f"{_PREFIX}monitor", persist_result=False, on_crashed=[bury])
+def watch_drift() -> "State[Any]":
+    """Look back over the last scorings of the inbox, and tell whether their images drift."""
+    return _tend("monitor", _monitor, retried=True)
+
+
 def close_children(run: FlowRun, why: str) -> None:
     """Mark the runs that a dead run had begun as crashed: nobody else ever will."""
     with get_client(sync_client=True) as client:
@@ -126,6 +134,13 @@ def _score(settings: Settings, memory: Memory) -> Done:
         return Done("Unchanged", "nothing new in the inbox", what)
     scored = score(str(settings.inbox), job=INBOX_JOB)
     return Done("Scored", f"{scored.counts}; {scored.changes}; {scored.report}", what)
+
+
+def _monitor(settings: Settings, _: Memory) -> Done:
+    if read_last(settings.places.jobs, INBOX_JOB) is None:
+        return Done("Skipped", "nothing in the inbox has been scored yet")
+    done = monitor(INBOX_JOB)
+    return Done(done.drift.verdict.capitalize(), f"{done.drift.sentence} {done.report}")
 
 
 def _basis(settings: Settings) -> dict[str, Any]:

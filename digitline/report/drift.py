@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from digitline.judging.drift import Drift, Finding
 
@@ -28,9 +29,18 @@ class ShownEvidence:
     typical: Sequence[Seen]
 
 
-def name_verdict(drift: Drift) -> str:
+class Told(Protocol):
+    """Whatever has a verdict."""
+
+    @property
+    def verdict(self) -> str:
+        """The verdict's code."""
+        ...
+
+
+def name_verdict(told: Told) -> str:
     """Name the verdict in a few words."""
-    return _VERDICTS[drift.verdict]
+    return _VERDICTS.get(told.verdict, told.verdict)
 
 
 def evidence_names(drift: Drift | None) -> set[str]:

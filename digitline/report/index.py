@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 from urllib.parse import quote
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -14,6 +14,7 @@ from digitline.report.data import Earlier, Facts, ReadPoint, Run, Verdict, Versi
 from digitline.report.pages import METRICS_NAME, REPORT_NAME, render_page
 
 INDEX_NAME = "index.html"
+_MOST_MONITORINGS = 20
 
 
 class Outcome(Facts):
@@ -68,9 +69,30 @@ class Scoring(Facts):
         return _link(self.run)
 
 
-_GLANCE: TypeAdapter[Retraining | Scoring] = TypeAdapter(
-    Annotated[Retraining | Scoring, Field(discriminator="kind")]
-)
+class Found(Facts):
+    """What the index needs of a verdict on drift."""
+
+    verdict: str
+    sentence: str
+
+
+class Monitoring(Facts):
+    """What the index needs of a look back over scorings."""
+
+    kind: Literal["monitor"]
+    run: Run
+    job: str = ""
+    scorings: tuple[str, ...]
+    drift: Found
+
+    @property
+    def link(self) -> str:
+        """Where its page is, from the index."""
+        return _link(self.run)
+
+
+Glance: TypeAlias = Retraining | Scoring | Monitoring
+_GLANCE: TypeAdapter[Glance] = TypeAdapter(Annotated[Glance, Field(discriminator="kind")])
 
 
 def rebuild_index(reports: Path) -> Path:
@@ -81,6 +103,7 @@ def rebuild_index(reports: Path) -> Path:
     """
     retrainings: list[Retraining] = []
     scorings: list[Scoring] = []
+    monitorings: list[Monitoring] = []
     unreadable: list[str] = []
     for directory in _runs(reports):
         glance = _glance(directory / METRICS_NAME)
@@ -88,9 +111,11 @@ def rebuild_index(reports: Path) -> Path:
             retrainings.append(glance)
         elif isinstance(glance, Scoring):
             scorings.append(glance)
+        elif isinstance(glance, Monitoring):
+            monitorings.append(glance)
         else:
             unreadable.append(portable(directory.name))
-    page = _page(retrainings, scorings, unreadable)
+    page = _page(retrainings, scorings, monitorings, unreadable)
     write_bytes(reports / INDEX_NAME, page.encode())
     return reports / INDEX_NAME
 
@@ -126,7 +151,7 @@ def _number(directory: Path) -> tuple[int, str]:
     return (int(digits[1]) if digits else -1, directory.name)
 
 
-def _glance(path: Path) -> Retraining | Scoring | None:
+def _glance(path: Path) -> Glance | None:
     try:
         glance = _GLANCE.validate_json(path.read_bytes())
     except (OSError, ValidationError):
@@ -134,7 +159,12 @@ def _glance(path: Path) -> Retraining | Scoring | None:
     return glance if glance.run.id == path.parent.name else None
 
 
-def _page(retrainings: list[Retraining], scorings: list[Scoring], unreadable: list[str]) -> str:
+def _page(
+    retrainings: list[Retraining],
+    scorings: list[Scoring],
+    monitorings: list[Monitoring],
+    unreadable: list[str],
+) -> str:
     judged = [run.judged for run in reversed(retrainings) if run.judged is not None]
     crowned = next((run for run in retrainings if run.crowned), None)
     return render_page(
@@ -148,5 +178,6 @@ def _page(retrainings: list[Retraining], scorings: list[Scoring], unreadable: li
         ),
         retrainings=retrainings,
         scorings=scorings,
+        monitorings=monitorings[:_MOST_MONITORINGS],
         unreadable=unreadable,
     )

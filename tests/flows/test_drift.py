@@ -16,6 +16,7 @@ from digitline.report.data import REPORT, ScoreReport
 from digitline.scoring.usual import Usual
 from flows import references
 from flows.events import DriftFound
+from flows.monitor import monitor
 from flows.score import Scored, score
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -79,6 +80,13 @@ def test_a_job_is_compared_with_its_first_runs(
 
     usual = Usual.model_validate_json((home.jobs / "usual" / "forms.json").read_bytes())
     assert usual.census.images == 330
+    back = monitor("forms")
+    assert back.scorings == ("score-0003", "score-0002", "score-0001")
+    assert (back.drift.verdict, back.drift.census.images) == ("rescan", 410)
+    assert [told_of.run for told_of in told] == ["score-0003", "monitor-0001"]
+    assert "monitor-0001" in (home.reports / "index.html").read_text()
+    assert "What was looked at" in back.report.read_text()
+
     manifest = read_manifest(second.results)
     assert manifest is not None
     assert Census.model_validate(manifest.facts["census"]).images == 120
