@@ -27,6 +27,8 @@ _USUAL_STROKE: Final = 0.15
 # So many 28 x 28 pictures stay in the processor's cache.
 _BLOCK: Final = 2048
 _UNLIKELY: Final = 0.45
+# Of the digit's longer side; the thickest of pens leaves 0.25.
+_SOLID: Final = 0.5
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,8 @@ class Diagnosis:
     ink, `stroke_width` a share of the digit's height, `contrast` the grey levels (of 255)
     between ink and paper, `box` the digit as (left, top, width, height) in pixels of the
     picture, `removed` the kinds of clutter taken away. `doubt` is empty, or a short code why a
-    person should look: `blank`, `several` (digits), `page` (of writing), `unclear` (no view of
-    the picture looks like a digit).
+    person should look: `blank`, `several` (digits), `page` (of writing), `solid` (a patch and no
+    strokes), `unclear` (no view of the picture looks like a digit).
     """
 
     polarity: str
@@ -166,13 +168,16 @@ def _diagnose(found: Found, width: float) -> Diagnosis:
         contrast=view.level,
         box=(left, top, max(1, wide), max(1, tall)),
         removed=("rulings",) * view.erased + view.findings.removed,
-        doubt=_doubt(found),
+        doubt=_doubt(found, width / max(found.mask.shape)),
     )
 
 
-def _doubt(found: Found) -> str:
-    doubt = found.view.findings.doubt
-    return doubt or ("unclear" if found.likely < _UNLIKELY else "")
+def _doubt(found: Found, stroke: float) -> str:
+    if found.view.findings.doubt:
+        return found.view.findings.doubt
+    if stroke > _SOLID:
+        return "solid"
+    return "unclear" if found.likely < _UNLIKELY else ""
 
 
 def _place(ink: Plane) -> Plane:
