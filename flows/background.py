@@ -7,6 +7,7 @@ import ipaddress
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -66,6 +67,7 @@ def start_server(home: Home, server: Server, retention_days: float) -> Note:
     running = read_note(home)
     if running is not None:
         return running
+    _require_free_port(server)
     auth = _auth(home, server)
     log = home.prefect / "server.log"
     with _held(home) as descriptor, log.open("ab") as output:
@@ -117,6 +119,19 @@ def is_local(host: str) -> bool:
         return host == "localhost"
 
 
+def _require_free_port(server: Server) -> None:
+    """Raise `OrchestrationError` where something else listens: it would answer in our place."""
+    try:
+        with socket.create_server((server.host, server.port)):
+            return
+    except OSError as error:
+        raise OrchestrationError(
+            f"the port cannot be listened on ({(error.strerror or str(error)).lower()})",
+            where=f"{server.host}:{server.port}",
+            todo="Choose another with `server.port`",
+        ) from error
+
+
 def _url(server: Server) -> str:
     host = "127.0.0.1" if server.host in {"0.0.0.0", "::"} else server.host  # noqa: S104 - compared
     return f"http://{f'[{host}]' if ':' in host else host}:{server.port}/api"
@@ -144,7 +159,7 @@ def _environment(server: Server, auth: str, retention_days: float) -> Mapping[st
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "WARNING",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
-        "PREFECT_UI_API_URL": _url(server) if is_local(server.host) else "",
+        "PREFECT_UI_API_URL": "/api",  # whatever the name others know this machine by
     }
     if not is_local(server.host):
         environment |= {_AUTH: auth, "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true"}

@@ -25,6 +25,7 @@ from prefect.client.schemas.objects import (
     StateType,
 )
 from prefect.client.schemas.schedules import CronSchedule
+from prefect.deployments.runner import EntrypointType
 from prefect.runner import Runner
 from prefect.schedules import Cron, Schedule
 from prefect.states import Crashed, Scheduled
@@ -75,7 +76,11 @@ async def _run(schedules: Mapping[str, list[Schedule]], home: Home) -> None:
     runner = Runner(name="digitline", pause_on_shutdown=False)
     for job, tended in JOBS.items():
         deployment = await tended.ato_deployment(
-            job, schedules=schedules[job], concurrency_limit=ONE_AT_A_TIME, tags=["digitline"]
+            job,
+            schedules=schedules[job],
+            concurrency_limit=ONE_AT_A_TIME,
+            tags=["digitline"],
+            entrypoint_type=EntrypointType.MODULE_PATH,  # found from any working directory
         )
         _take_up(job, await runner.aadd_deployment(deployment), home)
     apply_automations()

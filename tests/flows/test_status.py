@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,12 @@ from digitline.errors import OrchestrationError
 from digitline.home import Home
 from digitline.keeping.unattended import Server
 from flows.background import Note, find_server, is_local, start_server, stop_server
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def digitline(*arguments: str, home: Home) -> subprocess.CompletedProcess[str]:
@@ -70,9 +77,18 @@ def test_a_server_that_cannot_start_says_why_and_where(
     broken.write_text("raise SystemExit('the port is taken')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(OrchestrationError, match="the port is taken"):
-        start_server(home, Server(), 30)
+        start_server(home, Server(port=free_port()), 30)
     assert (home.prefect / "server.log").stat().st_mode & 0o777 == 0o600
     assert find_server(home) == ""
+
+
+def test_a_port_that_is_taken_is_told_of_before_anything_is_started(home: Home) -> None:
+    home.prepare()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(OrchestrationError, match=f"in use.*127.0.0.1:{port}"):
+            start_server(home, Server(port=port), 30)
+    assert not (home.prefect / "server.log").exists()
 
 
 def test_only_loopback_is_local() -> None:

@@ -42,6 +42,7 @@ class Machine:
         done = subprocess.run(
             [sys.executable, "-m", "flows.command_line", *arguments],
             env=self.environment,
+            cwd=self.home.root.parent,  # nothing may depend on where it is started
             capture_output=True,
             text=True,
             check=False,
@@ -52,7 +53,9 @@ class Machine:
     @contextmanager
     def serving(self) -> Iterator["subprocess.Popen[bytes]"]:
         command = [sys.executable, "-m", "flows.command_line", "--debug", "serve"]
-        with subprocess.Popen(command, env=self.environment, start_new_session=True) as service:
+        with subprocess.Popen(
+            command, env=self.environment, cwd=self.home.root.parent, start_new_session=True
+        ) as service:
             try:
                 yield service
             finally:

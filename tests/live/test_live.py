@@ -88,6 +88,7 @@ def test_nothing_is_lost_over_schedules_kills_and_restarts(
     with machine.serving() as service:
         wait_for("a champion", (home.models / "champion.json").exists)
         wait_for("the inbox", lambda: scored(machine) == 50)
+        wait_for("its end", lambda: not read_memory(home.service, "inbox").open)
         write_images(machine.inbox, contents[2050:2900])
         wait_for("a run under way", lambda: read_memory(home.service, "inbox").open)
         os.killpg(service.pid, signal.SIGKILL)
