@@ -47,12 +47,10 @@ class Monitored(BaseModel):
 def monitor(subject: str | None = None, scorings: int = 10) -> Monitored:
     """Compare the images of recent scorings, taken together, with the champion's reference.
 
-    Parameters
-    ----------
-    subject
-        A job by name, or a directory of results; all scorings of the home where none is given.
-    scorings
-        How many scorings to look back over.
+    Args:
+        subject: A job by name, or a directory of results; all scorings of the home where none
+            is given.
+        scorings: How many scorings to look back over.
     """
     began = time.perf_counter()
     settings = load_settings()

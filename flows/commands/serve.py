@@ -17,7 +17,7 @@ serve = App(name="serve", help="Retrain, score an inbox and keep up, each at its
 
 @serve.default
 def serve_jobs() -> None:
-    """Retrain, score what comes into the inbox and keep up, each at its time, until ended.
+    """Retrain, score what comes into the inbox, watch for drift and prune, each at its time.
 
     `digitline settings` lists the times and folders under `service`. Prefect's server is started
     where none runs, and then stopped in the end; its pages show what has been done and what comes
@@ -65,6 +65,7 @@ def _tell_times(settings: "Settings") -> None:
         inbox=settings.inbox,
         score=service.score or "never",
         retrain=service.retrain or "never",
+        monitor=service.monitor or "never",
         upkeep=service.upkeep or "never",
         time_zone=service.time_zone,
     )

@@ -12,7 +12,7 @@ from prefect.schedules import Cron
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
-SERVED = ("retrain_on_schedule", "score_inbox", "keep_up")
+SERVED = ("retrain_on_schedule", "score_inbox", "watch_drift", "keep_up")
 ENTRIES = [each["entrypoint"] for each in DEPLOYMENTS] + [f"flows/ticks.py:{n}" for n in SERVED]
 _LOAD = """
 import json, sys
