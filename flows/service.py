@@ -25,10 +25,10 @@ from prefect.client.schemas.objects import (
     StateType,
 )
 from prefect.client.schemas.schedules import CronSchedule
-from prefect.deployments.runner import EntrypointType
 from prefect.runner import Runner
 from prefect.schedules import Cron, Schedule
 from prefect.states import Crashed, Scheduled
+from prefect.types.entrypoint import EntrypointType
 
 from digitline.commit import locked
 from digitline.errors import BusyError, SettingsError
