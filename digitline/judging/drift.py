@@ -23,11 +23,10 @@ LEVEL: Final = 0.01
 LIMITS: Final = {"mix": 0.15, "spread": 0.15, "rate": 0.3}
 _EFFECTS: Final = {
     "mix": "Cramér's V",
-    "spread": "Kolmogorov-Smirnov distance",
+    "spread": "distance",
     "rate": "Cohen's h",
 }
 _MOST_EVIDENCE: Final = 3
-_SURE: Final = 0.99
 
 Verdict: TypeAlias = Literal["same", "rescan", "retrain", "too-few", "unknown"]
 
@@ -294,20 +293,21 @@ def _values(
     measure: Measure, before: NDArray[np.float64], now: NDArray[np.float64]
 ) -> tuple[str, str]:
     """Say in a few words what is usual and what was seen."""
-    most = int(np.abs(now - before).argmax())
+    gap = now - before if measure.kind == "mix" else np.cumsum(now - before)
+    most = int(np.abs(gap).argmax())
     typical, seen = (_value(measure, shares, most) for shares in (before, now))
     return typical, seen
 
 
 def _value(measure: Measure, shares: NDArray[np.float64], most: int) -> str:
-    """Say what is typical of shares; of a mix, how many are in the bin that changed `most`."""
+    """Say what is typical of shares; `most` is the bin that changed most, or ends where it did."""
     if measure.kind == "mix":
         return f"{_percent(shares[most])} {measure.unit}{measure.names[most]}"
     if measure.kind == "rate":
         return _percent(shares[1])
     if measure.name == "confidence":
-        sure = np.concatenate([[False], np.asarray(measure.edges) >= _SURE])
-        return f"{_percent(shares[sure].sum())} {measure.unit}"
+        edge = min(most, len(measure.edges) - 1)
+        return f"{_percent(shares[edge + 1 :].sum())} surer than {100 * measure.edges[edge]:g} %"
     if measure.name == "oddness":
         return f"{_percent(shares[-1])} {measure.unit}"
     median = float(measure.middles[np.searchsorted(np.cumsum(shares), 0.5)])

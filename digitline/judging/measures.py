@@ -78,7 +78,7 @@ PICTURES: Final = (
 WRITING: Final = (
     _mix("digits", "writing", "Digits read", tuple(map(str, range(DIGITS))), "are a "),
     _spread("ink", "writing", "Ink in the digit", _steps(0.01, 0.4, 40), "of its square"),
-    _spread("confidence", "writing", "Confidence", _SURE, "surer than 99 %"),
+    _spread("confidence", "writing", "Confidence", _SURE, ""),
     Measure("review", "writing", "rate", "Left to a person", ("accepted", "to review")),
     _spread("oddness", "writing", "Unlike a digit", _ODD, "very odd"),
 )
