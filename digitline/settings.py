@@ -103,6 +103,9 @@ class Settings(BaseSettings):
     drift_retrain: Literal["auto", "never"] = Field(
         "never", description="whether `monitor` retrains where the writing has changed"
     )
+    suspects: bool = Field(
+        False, description="look for wrong labels in each retraining, once for the same data"
+    )
     decoding: Limits = Field(
         default_factory=Limits, description="what an image may cost before it is refused"
     )

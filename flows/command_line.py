@@ -22,6 +22,7 @@ from flows.commands.serve import serve
 from flows.commands.server import server
 from flows.commands.shell import Switch, check_settings, complain, start_prefect, tell
 from flows.commands.status import runs, status
+from flows.commands.suspects import suspects
 
 UNEXPECTED_ERROR = 1
 USAGE_ERROR = 2
@@ -47,6 +48,7 @@ app.command(prune)
 app.command(serve)
 app.command(server)
 app.command(automations)
+app.command(suspects)
 app.suppress_keyboard_interrupt = app.meta.suppress_keyboard_interrupt = False  # see `exit_code`
 
 

@@ -23,6 +23,7 @@ from digitline.judging.gate import Kind, Promotion, Verdict, overrule
 from digitline.learning.fit import Part, member_checkpoint
 from digitline.learning.parts import CORRECTIONS, Origin, train_name
 from digitline.learning.recipe import Recipe, load_recipe
+from digitline.learning.suspects import ISSUES, ISSUES_NAME, read_issues
 from digitline.models.card import Card, Corrections, Facts
 from digitline.models.card import Data as DataIdentity
 from digitline.models.card import Verdict as CardVerdict
@@ -32,6 +33,7 @@ from digitline.provenance import code_digest, digest_of, library_versions
 from digitline.report import data as report_data
 from digitline.review.audit import Audit, estimate
 from digitline.review.store import Store
+from digitline.rows import write_rows
 from digitline.runs import Run, open_run
 from digitline.settings import Settings, load_settings
 from digitline.sources.dataset import Ingested
@@ -48,6 +50,7 @@ from tasks.promote import promote_challenger
 from tasks.register import register_challenger
 from tasks.render import describe_data, render_retrain
 from tasks.split import Split, split_by_digest
+from tasks.suspect import suspect_labels
 from tasks.train import Start, Trained, train_network
 
 _log = logging.getLogger("digitline")
@@ -136,6 +139,7 @@ class Prepared:
     corrections: Gathered | None
     pictures: Census
     practice: Practised | None
+    issues: tuple[Path, ...]
 
     @property
     def digits(self) -> dict[str, tuple[int, ...]]:
@@ -208,13 +212,24 @@ def _prepare(sources: Sequence[str], settings: Settings, clock: Clock) -> Prepar
         }
         origins = [_origin(name, rows) for name, rows in normalised.items()]
         corrections = gather_corrections(home.corrections, home.normalised, settings.decoding)
+    with clock.stage("suspect"):
+        issues = [
+            suspect_labels(
+                ingested.directory,
+                normalised[name].directory,
+                home.normalised,
+                search=settings.suspects,
+            )
+            for name, ingested in data_sets.items()
+        ]
     with clock.stage("split"):
         corrected = None if corrections is None else corrections.rows
         split = split_by_digest(origins, home.splits, settings.shares, corrected)
     with clock.stage("practise"):
         practice = _practise(split, settings)
     pictures = sum((rows.pictures for rows in normalised.values()), Census())
-    return Prepared(data_sets, split, corrections, pictures, practice)
+    found = tuple(file for file in issues if file is not None)
+    return Prepared(data_sets, split, corrections, pictures, practice, found)
 
 
 def _practise(split: Split, settings: Settings) -> Practised | None:
@@ -358,6 +373,9 @@ def _challenge(
         threshold,
         list(split.train.values()),
         split.test,
+        calibrated.draft,
+        calibrated.sha256,
+        _keep_issues(prepared.issues, run.directory),
         home.reports,
     )
     verdict = evaluated.verdict
@@ -484,14 +502,22 @@ def _certificate(facts: Facts) -> report_data.Certificate | None:
     )
 
 
+def _keep_issues(found: Sequence[Path], directory: Path) -> Path | None:
+    """Keep the suspect labels of all data sets with the run, where there was a search."""
+    if not found:
+        return None
+    write_rows(directory / ISSUES_NAME, ISSUES, iter(read_issues(found).to_batches()))
+    return directory / ISSUES_NAME
+
+
 def _finish(run: Run, version: str, plan: Plan, trained: Trained, calibrated: Calibrated) -> None:
     """Commit the run, and remove what only a resumption would have needed."""
-    trial = run.directory / _TRIAL
+    kept = [run.directory / name for name in (_TRIAL, ISSUES_NAME)]
     write_manifest(
         run.directory,
         Manifest(
             kind="retrain run",
-            shards=(describe(trial, rows=0),),
+            shards=tuple(describe(path, rows=0) for path in kept if path.exists()),
             facts={"version": version},
         ),
     )

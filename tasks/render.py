@@ -12,13 +12,17 @@ from numpy.typing import NDArray
 
 from digitline.judging.drift import Drift
 from digitline.judging.trial import read_trial
+from digitline.learning.suspects import read_issues
 from digitline.models import card
+from digitline.models.draft import read_draft
+from digitline.models.reading import network_of
 from digitline.pixels.decode import Limits, UndecodableError, decode
 from digitline.pixels.normalise import normalise
 from digitline.report import data as report_data
 from digitline.report.data import (
     MOST_EARLIER,
     MOST_NAMES,
+    MOST_SUSPECTS,
     Check,
     Corrections,
     Data,
@@ -27,6 +31,8 @@ from digitline.report.data import (
     Part,
     RetrainReport,
     Run,
+    Suspect,
+    Suspects,
     Version,
     judge,
 )
@@ -39,7 +45,7 @@ from digitline.review.answered import take_rows
 from digitline.review.audit import estimate
 from digitline.review.questions import Questions
 from digitline.review.store import Store
-from digitline.rows import labels, pixels, read_batches
+from digitline.rows import PIXELS, labels, pixels, read_batches
 from digitline.scoring.results import shard_files
 from digitline.sources.checks import Outcome
 from digitline.sources.dataset import Ingested, opened
@@ -57,9 +63,15 @@ def render_retrain(
     threshold: float,
     train: Sequence[Path],
     test: Path,
+    draft: Path,
+    sha256: str,
+    issues: Path | None,
     reports: Path,
 ) -> RetrainReport:
-    """Add what the trial shows to a report, and write its page into `reports`."""
+    """Add what the trial shows to a report, and write its page into `reports`.
+
+    `issues` are the labels that may be wrong, `draft` the calibrated network of that `sha256`.
+    """
     answers = read_trial(trial)
     judged = judge(
         answers.truth,
@@ -68,9 +80,16 @@ def render_retrain(
         odd=answers.odd,
         champion_probabilities=answers.champion,
     )
-    complete = report.model_copy(update={"judged": judged})
-    test_px = np.concatenate([pixels(batch) for batch in read_batches(test)])
-    pictures = retrain_pictures(judged, test_px, look=look(_labelled(train)))
+    suspects, suspect_px = (None, None) if issues is None else _suspects(issues)
+    data = report.data.model_copy(update={"suspects": suspects})
+    complete = report.model_copy(update={"judged": judged, "data": data})
+    pictures = retrain_pictures(
+        judged,
+        np.concatenate([pixels(batch) for batch in read_batches(test)]),
+        look=look(_labelled(train)),
+        suspects=suspect_px,
+        weights=network_of(read_draft(draft, sha256)).coefs_[0],
+    )
     page = write_report(reports / report.run.id, complete, pictures)
     rebuild_index(reports)
     _log.info("  report     %s", page)
@@ -91,6 +110,18 @@ def describe_data(
         dropped=tuple(_dropped([each.directory for each in ingested])),
         corrections=None if corrections is None else Corrections.model_validate(corrections),
     )
+
+
+def _suspects(issues: Path) -> tuple[Suspects, NDArray[np.uint8]]:
+    """Give the labels that may be wrong, and the pixels of those shown, (k, 784)."""
+    table = read_issues([issues])
+    first = table.slice(0, MOST_SUSPECTS)
+    shown = tuple(
+        Suspect(name=row["path"], label=row["label"], digit=row["suggested"], score=row["score"])
+        for row in first.select(["path", "label", "suggested", "score"]).to_pylist()
+    )
+    px = np.frombuffer(b"".join(first.column("px").to_pylist()), np.uint8).reshape(-1, PIXELS)
+    return Suspects(count=table.num_rows, shown=shown), px
 
 
 def _labelled(files: Sequence[Path]) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int8]]]:

@@ -29,6 +29,7 @@ RIGHT_PER_DIGIT = 6
 MOST_NAMES = 20
 PRACTICE = "practice"  # the name of the part that is rendered
 MOST_EARLIER = 30
+MOST_SUSPECTS = 60
 
 Ten = Annotated[tuple[int, ...], Field(min_length=10, max_length=10)]
 Verdict = Literal["bootstrap", "promote", "hold", "unchanged"]
@@ -230,12 +231,15 @@ class Dropped(Facts):
 
 
 class Suspect(Facts):
-    """A training image whose label may be wrong: labelled so, read otherwise."""
+    """A training image whose label may be wrong: labelled so, looking like another digit.
+
+    The closer `score` is to -1, the surer are networks that have not learned from it.
+    """
 
     name: Name
     label: int
     digit: int
-    confidence: float
+    score: float
 
 
 class Suspects(Facts):

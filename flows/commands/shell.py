@@ -28,7 +28,7 @@ def start_prefect(**options: object) -> "Settings":
     from flows.orchestration import connect, is_server_named, prepare
 
     prepare(settings.places)
-    _show_log_lines()
+    show_log_lines()
     if not is_server_named():
         print("Starting Prefect's embedded server (6 to 14 s) ...", flush=True)
     connect()
@@ -53,7 +53,8 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _show_log_lines() -> None:
+def show_log_lines() -> None:
+    """Print what the stages tell."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("digitline")

@@ -83,7 +83,7 @@ def retrain(
             dropped=(data.Dropped(reason="blank", count=3, names=(name,), message=name),),
             corrections=data.Corrections(rows=12, others=1, weight=5),
             suspects=data.Suspects(
-                count=1, shown=(data.Suspect(name=name, label=4, digit=9, confidence=0.9),)
+                count=1, shown=(data.Suspect(name=name, label=4, digit=9, score=-0.9),)
             ),
         ),
         lineage=data.Lineage(
