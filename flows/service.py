@@ -74,6 +74,7 @@ def serve(settings: Settings) -> None:
 
 async def _run(schedules: Mapping[str, list[Schedule]], home: Home) -> None:
     runner = Runner(name="digitline", pause_on_shutdown=False)
+    deployed: dict[str, UUID] = {}
     for job, tended in JOBS.items():
         deployment = await tended.ato_deployment(
             job,
@@ -82,7 +83,9 @@ async def _run(schedules: Mapping[str, list[Schedule]], home: Home) -> None:
             tags=["digitline"],
             entrypoint_type=EntrypointType.MODULE_PATH,  # found from any working directory
         )
-        _take_up(job, await runner.aadd_deployment(deployment), home)
+        deployed[job] = await runner.aadd_deployment(deployment)
+        if _close_dead(job, deployed[job], home):
+            _take_up(job, deployed[job])
     apply_automations()
     serving = asyncio.create_task(runner.start())
     await asyncio.sleep(0)  # by now the runner has its own way to end, which leaves runs behind
@@ -90,6 +93,8 @@ async def _run(schedules: Mapping[str, list[Schedule]], home: Home) -> None:
         asyncio.get_running_loop().add_signal_handler(word, serving.cancel)
     with suppress(asyncio.CancelledError):
         await serving
+    for job, deployment_id in deployed.items():
+        _close_dead(job, deployment_id, home)
 
 
 def plan_times(settings: Settings, job: str) -> list[Schedule]:
@@ -116,21 +121,25 @@ def plan_times(settings: Settings, job: str) -> list[Schedule]:
     return [Cron(lines[job], timezone=service.time_zone)]
 
 
-def _take_up(job: str, deployment: UUID, home: Home) -> None:
-    """Close the runs that died with the service before this one, and do again what they left."""
+def _close_dead(job: str, deployment: UUID, home: Home) -> bool:
+    """Close the runs whose process ended before they did; say whether they left work undone."""
     try:
         with locked(home.lock(f"service-{job}"), job):
             unfinished = read_memory(home.service, job).open
     except BusyError:
-        return  # a run outlived the service that began it, and is well
+        return False  # a run outlived the service that began it, and is well
     with get_client(sync_client=True) as client:
         for run in _alive(client, deployment):
             close_children(run, "the service ended before it did")
             state: State[None] = Crashed(message="the service ended before the run did")
             client.set_flow_run_state(run.id, state, force=True)
-        if unfinished:
-            _log.info("%s was cut off, and is taken up again", job)
-            client.create_flow_run_from_deployment(deployment, state=Scheduled())
+    return unfinished
+
+
+def _take_up(job: str, deployment: UUID) -> None:
+    _log.info("%s was cut off, and is taken up again", job)
+    with get_client(sync_client=True) as client:
+        client.create_flow_run_from_deployment(deployment, state=Scheduled())
 
 
 def _alive(client: SyncPrefectClient, deployment: UUID) -> list[FlowRun]:
