@@ -104,7 +104,7 @@ def test_nothing_is_lost_over_schedules_kills_and_restarts(
         assert service.wait(PATIENCE) == 0
     states = states_of(machine)
     assert states["scheduled-retrain"].count("Bootstrap") == 1
-    assert states["scheduled-inbox"].count("Crashed") == 1
+    assert "Crashed" in states["scheduled-inbox"]
     assert "Running" not in {state for each in states.values() for state in each}
     last = read_last(home.jobs, "inbox")
     assert last is not None
