@@ -91,11 +91,11 @@ def describe(model: Model, home: Home) -> Iterator[str]:
     limits = ", ".join(f"{limit} for a {kind}" for kind, limit in LIMITS.items())
     yield "# How drift is told"
     yield ""
-    yield "Written by `bench/drift.py`; its docstring says what is measured. "
-    yield f"Recipe {model.card.recipe['name']}, {model.card.metrics.error:.2%} test error. "
-    yield f"{RUNS} runs a cell, of {' / '.join(f'{size:,}' for size in SIZES)} images each: the "
-    yield "share in which drift was told, and how often as what. Drift is looked for from "
-    yield f"{FEWEST} images on; chance is kept to {LEVEL:.0%} a run, and effects count from "
+    yield "Written by `bench/drift.py`; its docstring says what is measured."
+    yield f"Recipe {model.card.recipe['name']}, {model.card.metrics.error:.2%} test error."
+    yield f"{RUNS} runs a cell, of {' / '.join(f'{size:,}' for size in SIZES)} images each: the"
+    yield "share in which drift was told, and how often as what. Drift is looked for from"
+    yield f"{FEWEST} images on; chance is kept to {LEVEL:.0%} a run, and effects count from"
     yield f"{limits} on."
     yield ""
     test, truth = read_labelled(newest(home.normalised, "mnist-*/test.parquet"))
