@@ -381,7 +381,7 @@ def _challenge(
     verdict = evaluated.verdict
     if promotion == "ask":
         verdict = ask(verdict, first=evaluated.champion is None)
-    promote_challenger(version, verdict, evaluated.champion, registry, run.id, _now())
+    promote_challenger(version, verdict, evaluated.champion, registry, run.id, _now(), home.reports)
     _finish(run, version, plan, trained, calibrated)
     page = home.reports / run.id / "report.html"
     _publish(report, page)

@@ -303,7 +303,7 @@ def _restyle_legend(axes: Axes) -> None:
     legend = axes.get_legend()
     assert legend is not None
     sns.move_legend(
-        axes, "lower center", bbox_to_anchor=(0.5, 1.0), ncol=4, title=None, frameon=False,
+        axes, "lower center", bbox_to_anchor=(0.5, 1.0), ncol=3, title=None, frameon=False,
         labelcolor=TEXT,
     )  # fmt: skip
 

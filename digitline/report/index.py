@@ -1,6 +1,7 @@
 """The list of all runs, made from their `metrics.json` alone: nothing is lost if it is deleted."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 from urllib.parse import quote
@@ -14,7 +15,22 @@ from digitline.report.data import Earlier, Facts, ReadPoint, Run, Verdict, Versi
 from digitline.report.pages import METRICS_NAME, REPORT_NAME, render_page
 
 INDEX_NAME = "index.html"
+CHAMPIONS_NAME = "champions.json"
+_MOST_CHAMPIONS = 100
 _MOST_MONITORINGS = 20
+
+
+class Champion(Facts):
+    """One change of the champion: `version` is the champion from `when` on."""
+
+    version: str
+    action: str
+    reason: str
+    when: str
+    run: str
+
+
+_CHAMPIONS: TypeAdapter[tuple[Champion, ...]] = TypeAdapter(tuple[Champion, ...])
 
 
 class Outcome(Facts):
@@ -115,9 +131,22 @@ def rebuild_index(reports: Path) -> Path:
             monitorings.append(glance)
         else:
             unreadable.append(portable(directory.name))
-    page = _page(retrainings, scorings, monitorings, unreadable)
+    champions = _champions(reports)
+    if champions is None:
+        unreadable.append(CHAMPIONS_NAME)
+    page = _page(retrainings, scorings, monitorings, unreadable, champions or ())
     write_bytes(reports / INDEX_NAME, page.encode())
     return reports / INDEX_NAME
+
+
+def note_champions(reports: Path, history: Iterable[object]) -> Path:
+    """Write down every change of the champion, oldest first, and show it in the index.
+
+    `history` are the entries of the champion's pointer, which remains what counts.
+    """
+    champions = tuple(Champion.model_validate(entry) for entry in history)
+    write_bytes(reports / CHAMPIONS_NAME, _CHAMPIONS.dump_json(champions, indent=1))
+    return rebuild_index(reports)
 
 
 def earlier_scorings(reports: Path, source: str, job: str, most: int) -> list[Earlier]:
@@ -159,14 +188,33 @@ def _glance(path: Path) -> Glance | None:
     return glance if glance.run.id == path.parent.name else None
 
 
+def _champions(reports: Path) -> tuple[Champion, ...] | None:
+    """Read the champions, oldest first; `None` where what was noted cannot be understood."""
+    try:
+        return _CHAMPIONS.validate_json((reports / CHAMPIONS_NAME).read_bytes())
+    except FileNotFoundError:
+        return ()
+    except ValidationError:
+        return None  # shown as unreadable
+
+
+def _crowned(retrainings: list[Retraining], champions: tuple[Champion, ...]) -> Retraining | None:
+    """Find the retraining that made the champion; only `champions` know of rollbacks."""
+    for run in retrainings:
+        if champions and run.model is not None and run.model.version == champions[-1].version:
+            return run
+    return next((run for run in retrainings if run.crowned), None)
+
+
 def _page(
     retrainings: list[Retraining],
     scorings: list[Scoring],
     monitorings: list[Monitoring],
     unreadable: list[str],
+    champions: tuple[Champion, ...],
 ) -> str:
     judged = [run.judged for run in reversed(retrainings) if run.judged is not None]
-    crowned = next((run for run in retrainings if run.crowned), None)
+    crowned = _crowned(retrainings, champions)
     return render_page(
         "index.html.j2",
         champion=None if crowned is None else crowned.model,
@@ -180,4 +228,5 @@ def _page(
         scorings=scorings,
         monitorings=monitorings[:_MOST_MONITORINGS],
         unreadable=unreadable,
+        champions=champions[: -_MOST_CHAMPIONS - 1 : -1],
     )

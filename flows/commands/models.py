@@ -54,9 +54,11 @@ def promote(version: str, /, *, reason: str = "by hand", repair: Switch = False)
     repair
         Sign a new pointer in place of one that is refused.
     """
-    pointer = _registry().promote(
+    registry = _registry()
+    pointer = registry.promote(
         version, reason=reason, run="command line", created=now(), repair=repair
     )
+    _show_in_index(registry)
     print(f"{pointer.version} is the champion.")
 
 
@@ -69,7 +71,9 @@ def rollback(*, reason: str = "by hand") -> None:
     reason
         Why, for the history.
     """
-    pointer = _registry().rollback(reason=reason, run="command line", created=now())
+    registry = _registry()
+    pointer = registry.rollback(reason=reason, run="command line", created=now())
+    _show_in_index(registry)
     print(f"{pointer.version} is the champion again.")
 
 
@@ -93,6 +97,12 @@ def _registry() -> "Registry":
 
     places = check_settings().places
     return Registry(places.models, places.keys)
+
+
+def _show_in_index(registry: "Registry") -> None:
+    from digitline.report.index import note_champions
+
+    note_champions(check_settings().places.reports, registry.history())
 
 
 def _champion(registry: "Registry") -> tuple[str | None, DigitlineError | None]:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from digitline.report import data
-from digitline.report.index import rebuild_index
+from digitline.report.index import Champion, note_champions, rebuild_index
 from tests.digitline.report import samples
 
 
@@ -41,6 +41,27 @@ def test_the_last_promoted_model_is_named_whatever_came_after(
     html = rebuild_index(tmp_path).read_text()
     assert "<h1>20260102-0a1b2c, 4.00\N{NO-BREAK SPACE}% error</h1>" in html
     assert "Held back" in html
+
+
+def test_after_a_rollback_the_champion_is_the_one_before(
+    tmp_path: Path, reports: tuple[data.RetrainReport, data.ScoreReport]
+) -> None:
+    for number, version in ((1, "m0001"), (2, "m0002")):
+        model = data.Version(version=version, error=number / 100)
+        put(tmp_path, reports[0].model_copy(update={"model": model}), f"retrain-000{number}")
+    changes = [("m0001", "promote", ""), ("m0002", "promote", ""), ("m0001", "rollback", "<b>")]
+    entries = [
+        Champion(version=version, action=action, reason=why, when="2026-01-02", run="r")
+        for version, action, why in changes
+    ]
+    html = note_champions(tmp_path, entries).read_text()
+    assert "<h1>m0001, 1.00\N{NO-BREAK SPACE}% error</h1>" in html
+    listed = html[html.index('id="champions"') : html.index('id="scorings"')]
+    assert listed.index("rollback") < listed.index("m0002")
+    assert "&lt;b&gt;" in listed
+    assert rebuild_index(tmp_path).read_text() == html
+    (tmp_path / "champions.json").write_text("{")
+    assert "champions.json" in rebuild_index(tmp_path).read_text()
 
 
 def test_a_broken_run_is_listed_as_unreadable(
