@@ -44,7 +44,8 @@ def find_digit(image: Plane) -> Found | None:
     work, scale, rulings = prepare(sheet)
     views = view_evenly(work, rulings=rulings)
     likely, best = _best(views)
-    if likely < _LIKELY and not _is_two_tone(sheet):
+    # In a picture too small for rulings, strokes are as wide as shadows.
+    if likely < _LIKELY and rulings and not _is_two_tone(sheet):
         likely, best = _best(views + view_through_shadows(work, rulings=rulings))
     if best is None:
         return None
