@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from sklearn.datasets import load_digits
 
 from digitline.pixels.normalise import normalise
 
@@ -204,3 +205,14 @@ def draw_a_disc() -> Picture:
 @pytest.mark.parametrize("turned", [False, True])
 def test_what_is_no_digit_is_in_doubt(picture: Picture, doubts: set[str], *, turned: bool) -> None:
     assert doubt_of(~picture if turned else picture) in doubts
+
+
+def test_tiny_pictures_keep_their_wide_strokes() -> None:
+    digits, _ = load_digits(return_X_y=True)
+    pictures = np.rint(digits[:400].reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
+    found = normalise(list(pictures)).diagnoses
+    lost = [
+        seen.ink_share < 0.6 * (picture > 160).mean()
+        for picture, seen in zip(pictures, found, strict=True)
+    ]
+    assert not any(lost)
