@@ -59,7 +59,7 @@ class Digits:
 def main() -> None:
     """Compose, read, count, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--fields", type=int, default=500, help="fields of each kind and length")
+    parser.add_argument("--fields", type=int, default=200, help="fields of each kind and length")
     parser.add_argument("--train", action="store_true", help="compose of training digits")
     parser.add_argument("--table", type=Path, default=TABLE)
     parser.add_argument("--save", type=Path, help="folder for the pictures that are misread")

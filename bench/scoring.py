@@ -1,13 +1,16 @@
-"""Measure bulk scoring: against a loop, the bare decoder, bare `predict_proba`, other tools.
+r"""Measure bulk scoring: against a loop, the bare decoder, bare `predict_proba`, other tools.
 
-    env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE .venv/bin/python bench/scoring.py
-    .venv/bin/python bench/scoring.py --images 2000 --rows 20000 --jpegs 40 --repeats 1
-    .venv/bin/python bench/scoring.py --torch /path/to/a/python/with/torch
+    .venv/bin/python bench/scoring.py --others /tmp/others
+    .venv/bin/python bench/scoring.py --images 2000 --rows 20000 --jpegs 40 --repeats 1 \
+        --table /tmp/scoring.md
+
+`--others` names a virtual environment with torch, Dask and Pillow, to compare with; it is made
+where there is none. Without it these two are left out.
 
 Every measurement runs in a process of its own, one after the other, each several times in turn;
 the table has medians. The champion of the home (DIGITLINE_HOME) scores. What is called ours is
-listing, reading, scoring and committing the shards, without Prefect; `--flow` times the whole
-command as well. Peak memory is the sum over all processes, shared pages counted once.
+listing, reading, scoring and committing the shards, without Prefect; `flow` is the whole command,
+whose report is timed apart. Peak memory is the sum over all processes, shared pages counted once.
 """
 
 import argparse
@@ -51,7 +54,8 @@ from digitline.sources.listing import keep_listing, list_batches
 TABLE = Path(__file__).with_suffix(".md")
 WORK = Path(tempfile.gettempdir()) / "digitline-bench-scoring"
 # Together they slow OpenBLAS down; alone, one contradicts the other.
-UNWANTED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+UNWANTED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "OPENBLAS_NUM_THREADS")
+OTHERS = ("torch==2.13.0", "dask[dataframe]==2026.8.0", "pillow", "numpy")
 SIDE = 1000
 TORCH = """
 import io, sys
@@ -80,14 +84,41 @@ if __name__ == "__main__":
 """
 
 
+DASK = """
+import sys
+from pathlib import Path
+import dask, numpy as np, pandas as pd, dask.dataframe as dd
+from PIL import Image
+def score(part, weights):
+    if not len(part): return pd.Series([], dtype="int64")
+    x = np.stack([np.asarray(Image.open(p).resize((28, 28)), np.float32).ravel() for p in part])
+    x /= np.float32(255)
+    for k, (w, b) in enumerate(weights):
+        x = x @ w + b
+        if k < len(weights) - 1: x = np.maximum(x, 0)
+    return pd.Series(x.argmax(1))
+if __name__ == "__main__":
+    arrays = np.load(sys.argv[2]); n = len(arrays.files) // 2
+    weights = [(arrays[f"w{k}"], arrays[f"b{k}"]) for k in range(n)]
+    files = pd.Series(sorted(map(str, Path(sys.argv[1]).rglob("*.png"))))
+    frame = dd.from_pandas(files, npartitions=32)
+    done = frame.map_partitions(score, weights, meta=(None, "int64"))
+    assert len(done.compute(scheduler="processes", num_workers=2)) == len(files)
+"""
+
+
 @dataclass(frozen=True)
 class Measurement:
-    """One run: how many images in how many seconds, and the peak of memory."""
+    """One run: how many images in how many seconds, and the peak of memory.
+
+    `apart` are seconds among them that are told apart: those of the report.
+    """
 
     what: str
     images: int
     seconds: float
     peak_mb: float
+    apart: float = 0.0
 
     @property
     def rate(self) -> float:
@@ -121,8 +152,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--jpegs", type=int, default=1000, help="1000 x 1000 JPEG files")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--flow", action="store_true", help="time `digitline score`, too")
-    parser.add_argument("--torch", type=Path, help="a Python that has torch and Pillow")
+    parser.add_argument("--others", type=Path, help="environment with torch and Dask, made if none")
     parser.add_argument("--table", type=Path, default=TABLE)
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -130,17 +160,16 @@ def _parse() -> argparse.Namespace:
 
 def _plan(options: argparse.Namespace) -> Iterator[tuple[str, str]]:
     yield from (("loop", "pngs"), ("pandas", "pngs"), ("decode", "pngs"), ("ours", "pngs"))
-    if options.torch:
-        yield "torch", "pngs"
+    if options.others:
+        yield from (("torch", "pngs"), ("dask", "pngs"))
     yield from (("plain", "jpegs"), ("decode", "jpegs"), ("ours", "jpegs"))
-    yield from (("predict", "rows"), ("ours", "rows"), ("ours", "tenth"))
-    if options.flow:
-        yield from (("flow", "one"), ("flow", "pngs"))
+    yield from (("predict", "tenth"), ("ours", "tenth"), ("ours", "rows"))
+    yield from (("read", "one"), ("flow", "one"), ("flow", "rows"))
 
 
 def _run_child(what: str, source: str, options: argparse.Namespace) -> Measurement:
     command = [sys.executable, __file__, "--one", what, source]
-    for name in ("images", "rows", "jpegs", "workers", "torch"):
+    for name in ("images", "rows", "jpegs", "workers", "others"):
         if getattr(options, name) is not None:
             command += [f"--{name}", str(getattr(options, name))]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True)  # noqa: S603 - ourselves
@@ -152,10 +181,12 @@ def _measure(what: str, source: str, options: argparse.Namespace) -> Measurement
     if what == "loop":  # as slow as it is, a part of it tells its rate
         place = WORK / "some-pngs"
     count = _count(place)
-    run: dict[str, Callable[[Path, argparse.Namespace], float]] = {
+    run: dict[str, Callable[[Path, argparse.Namespace], float | tuple[float, float]]] = {
         "loop": _loop,
         "pandas": _pandas,
         "torch": _torch,
+        "dask": _dask,
+        "read": _read,
         "plain": _plain,
         "decode": _decode,
         "predict": _predict,
@@ -164,7 +195,8 @@ def _measure(what: str, source: str, options: argparse.Namespace) -> Measurement
     }
     with _watching() as peak:
         seconds = run[what](place, options)
-    return Measurement(f"{what} {source}", count, seconds, max(peak))
+    whole, apart = seconds if isinstance(seconds, tuple) else (seconds, 0.0)
+    return Measurement(f"{what} {source}", count, whole, max(peak), apart)
 
 
 def _count(place: Path) -> int:
@@ -203,8 +235,16 @@ def _open_small(path: Path) -> NDArray[np.uint8]:
 
 
 def _torch(place: Path, options: argparse.Namespace) -> float:
-    script, weights = WORK / "with_torch.py", WORK / "weights.npz"
-    script.write_text(TORCH)
+    return _other("with_torch", TORCH, place, options)
+
+
+def _dask(place: Path, options: argparse.Namespace) -> float:
+    return _other("with_dask", DASK, place, options)
+
+
+def _other(name: str, text: str, place: Path, options: argparse.Namespace) -> float:
+    script, weights = WORK / f"{name}.py", WORK / "weights.npz"
+    script.write_text(text)
     network = _model().estimator
     while not hasattr(network, "coefs_"):  # inside its calibration
         network = getattr(network, "estimator", None) or network.calibrated_classifiers_[0]
@@ -212,7 +252,16 @@ def _torch(place: Path, options: argparse.Namespace) -> float:
     arrays |= {f"b{k}": b.astype(np.float32) for k, b in enumerate(network.intercepts_)}
     np.savez(weights, **arrays)
     began = time.perf_counter()
-    subprocess.run([options.torch, script, place, weights], check=True)  # noqa: S603 - our script
+    python = options.others / "bin" / "python"
+    subprocess.run([python, script, place, weights], check=True)  # noqa: S603 - our script
+    return time.perf_counter() - began
+
+
+def _read(place: Path, _: argparse.Namespace) -> float:
+    command = [sys.executable, "-m", "flows.command_line", "read", "--threshold", "0.9"]
+    began = time.perf_counter()
+    command += map(str, place.rglob("*.png"))
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=CHECKOUT)  # noqa: S603 - ours
     return time.perf_counter() - began
 
 
@@ -252,12 +301,12 @@ def _decode_files(files: list[Path]) -> int:
 
 
 def _predict(place: Path, _: argparse.Namespace) -> float:
-    """Time bare `predict_proba` on rows in memory, all at once or in batches, whichever is best."""
+    """Time bare `predict_proba` on rows in memory, in the batches that suit it best."""
     estimator = _model().estimator
     table = pq.read_table(place, columns=["px"])["px"].combine_chunks()
     ink = np.frombuffer(table.buffers()[1], np.uint8).reshape(-1, 784) / np.float32(255)
     times = []
-    for size in (len(ink), 4096):
+    for size in (32_768, 4096):
         began = time.perf_counter()
         for start in range(0, len(ink), size):
             estimator.predict_proba(ink[start : start + size])
@@ -294,12 +343,20 @@ def _ours(place: Path, options: argparse.Namespace) -> float:
         shutil.rmtree(out)
 
 
-def _flow(place: Path, options: argparse.Namespace) -> float:
+def _flow(place: Path, options: argparse.Namespace) -> tuple[float, float]:
+    """Time the command, and apart from it what lies between counting and the report's end."""
     command = [sys.executable, "-m", "flows.command_line", "score", str(place)]
     command += ["--workers", str(options.workers), "--threshold", "0.9"]
-    began = time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=CHECKOUT)  # noqa: S603 - ours
-    return time.perf_counter() - began
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    began, at = time.perf_counter(), {"collect": 0.0, "report": 0.0}
+    with subprocess.Popen(  # noqa: S603 - ourselves
+        command, stdout=subprocess.PIPE, cwd=CHECKOUT, env=environment, text=True
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            at.update({word: time.perf_counter() for word in at if line.split()[:1] == [word]})
+    assert process.returncode == 0
+    return time.perf_counter() - began, at["report"] - at["collect"]
 
 
 @contextmanager
@@ -339,8 +396,12 @@ def _share(pid: int) -> float:
 
 def _prepare(options: argparse.Namespace) -> None:
     """Write the files to score, unless an earlier run has."""
+    if options.others and not options.others.exists():
+        subprocess.run([sys.executable, "-m", "venv", options.others], check=True)  # noqa: S603 - Python
+        python = options.others / "bin" / "python"
+        subprocess.run([python, "-m", "pip", "install", "-q", *OTHERS], check=True)  # noqa: S603 - pip
     stamp = WORK / "made.json"
-    wanted = json.dumps([options.images, options.rows, options.jpegs])
+    wanted = json.dumps([options.images, options.rows, options.jpegs, NORMALISER])
     if stamp.exists() and stamp.read_text() == wanted:
         return
     shutil.rmtree(WORK, ignore_errors=True)
@@ -349,7 +410,7 @@ def _prepare(options: argparse.Namespace) -> None:
     _write_files(WORK / "some-pngs", contents[: min(options.images, 5000)], "png")
     _write_files(WORK / "one", contents[:1], "png")
     _write_files(WORK / "jpegs", _photographs(contents, options.jpegs), "jpg")
-    px = np.stack([decode(content, Limits()) for content in contents[:10_000]])
+    px = np.stack([decode(content, Limits()) for content in contents[: min(10_000, options.rows)]])
     _write_rows(WORK / "rows.parquet", px, options.rows)
     _write_rows(WORK / "tenth.parquet", px, options.rows // 10)
     stamp.write_text(wanted)
@@ -400,7 +461,8 @@ def _table(found: dict[str, list[Measurement]], options: argparse.Namespace) -> 
         ("PNG folder against reading and decoding", "ours pngs", "decode pngs", "0.5"),
         ("PNG folder against pandas and scikit-learn", "ours pngs", "pandas pngs", "1"),
         ("PNG folder against a torch DataLoader", "ours pngs", "torch pngs", "1"),
-        ("normalised rows against `predict_proba`", "ours rows", "predict rows", "0.8"),
+        ("PNG folder against Dask's `map_partitions`", "ours pngs", "dask pngs", "1"),
+        ("normalised rows against `predict_proba`", "ours rows", "predict tenth", "0.8"),
         ("JPEG against decoding in full", "ours jpegs", "plain jpegs", "0.8"),
         ("JPEG against scaled decoding", "ours jpegs", "decode jpegs", ""),
     ]
@@ -412,20 +474,25 @@ def _table(found: dict[str, list[Measurement]], options: argparse.Namespace) -> 
     ]
     growth = peak["ours rows"] / peak["ours tenth"]
     lines += [f"| peak memory, all rows against a tenth | {growth:.2f} | at most 1.2 |"]
-    if "flow one" in found:
-        start = statistics.median(one.seconds for one in found["flow one"])
-        whole = statistics.median(one.seconds for one in found["flow pngs"])
-        ours = statistics.median(one.seconds for one in found["ours pngs"])
-        share = (whole - start - ours) / whole
-        lines += [
-            f"| the command on one image (Prefect's start and ours) | {start:.1f} s | |",
-            f"| orchestration and report beyond that, share of the command | {share:.1%} | 5% |",
-        ]
+    start, read = (_seconds(found[name]) for name in ("flow one", "read one"))
+    whole, report = _seconds(found["flow rows"]), _seconds(found["flow rows"], apart=True)
+    beyond = (whole - start - report - _seconds(found["ours rows"])) / whole
+    lines += [
+        f"| `digitline read` on one image | {read:.2f} s | under 1 s |",
+        f"| `digitline score` on one image: Prefect's start, mostly | {start:.1f} s | |",
+        f"| `digitline score` on all rows | {whole:.1f} s | |",
+        f"| of these, drift and report | {report:.1f} s | |",
+        f"| orchestration beyond start, scoring and report, share of all | {beyond:.1%} | 5% |",
+    ]
     head = (
         f"# Bulk scoring\n\nMedians of {options.repeats} runs, {options.workers} processes, "
         f"{os.cpu_count()} cores; load before: {os.getloadavg()[0]:.1f}.\n"
     )
     return "\n".join([head, *lines, ""])
+
+
+def _seconds(runs: list[Measurement], *, apart: bool = False) -> float:
+    return statistics.median(one.apart if apart else one.seconds for one in runs)
 
 
 if __name__ == "__main__":
