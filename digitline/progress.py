@@ -47,14 +47,8 @@ class _Lines:
             return
         self._told = now
         left = (now - self._began) / self._done * (self._total - self._done)
-        _log.info(
-            "  %-10s %s of %s, %s, %.0f s left",
-            self._title,
-            f"{self._done:,}",
-            f"{self._total:,}",
-            words,
-            left,
-        )
+        parts = (f"{self._done:,} of {self._total:,}", words, f"{left:.0f} s left")
+        _log.info("  %-10s %s", self._title, ", ".join(filter(None, parts)))
 
 
 def _bar(console: Console) -> Progress:

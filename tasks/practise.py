@@ -85,10 +85,12 @@ def _make(train: Sequence[Path], count: int, seed: int) -> Iterator[pa.RecordBat
     context = get_context("forkserver")
     with (
         ProcessPoolExecutor(workers, context, initializer=cv2.setNumThreads, initargs=(1,)) as pool,
-        showing("practise", len(lessons)) as advance,
+        showing("practise", sum(len(lesson.labels) for lesson in lessons)) as advance,
     ):
-        for made in pool.map(partial(practise_lesson, seed=seed), lessons):
-            advance(1, "")
+        for lesson, made in zip(
+            lessons, pool.map(partial(practise_lesson, seed=seed), lessons), strict=True
+        ):
+            advance(len(lesson.labels), "")
             ids = [hashlib.sha256(digit.tobytes()).digest() for digit in made.digits]
             yield normalised_batch(ids, made.labels, made.digits, NORMALISER)
 
