@@ -35,12 +35,14 @@ format: $(READY)
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
 
-# The environment is made anew when what it holds changes, and only then.
+# The environment is made anew when what it holds changes, and only then. The lock names all there
+# is to install; pip is not to resolve again, for it would take other versions for extras.
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Digitline needs Python 3.11 or later")'
 	$(PYTHON) -m venv $(VENV)
 	@echo "Installing the locked packages into $(VENV) (a minute or two, once) ..."
-	$(PIP) install --require-hashes --requirement requirements.lock
+	$(PIP) install --require-hashes --no-deps --requirement requirements.lock
+	$(PIP) check
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	touch $@
 
