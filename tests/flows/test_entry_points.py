@@ -18,7 +18,7 @@ print(flow.name, sorted(flow.parameters.properties))
 @pytest.mark.parametrize(
     ("entry", "parameters"),
     [
-        ("retrain", ["force", "promote", "recipe", "seed", "sources"]),
+        ("retrain", ["force", "promote", "recipe", "seed", "sources", "start"]),
         (
             "score",
             [

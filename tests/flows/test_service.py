@@ -6,6 +6,8 @@ import shutil
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -127,9 +129,19 @@ def test_times_that_make_no_sense_are_refused_before_anything_is_served(
             plan_times(load_settings(service=service), "inbox")
 
 
+def make_deployment() -> None:
+    """Make the deployment in a thread, away from the event loop that browser tests keep open."""
+
+    def make() -> None:
+        retrain_on_schedule.to_deployment("retrain").apply()  # type: ignore[union-attr]
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(copy_context().run, make).result()
+
+
 @pytest.mark.usefixtures("home")
 def test_automations_are_made_once_and_put_right() -> None:
-    retrain_on_schedule.to_deployment("retrain").apply()  # type: ignore[union-attr]
+    make_deployment()
     assert [applied.outcome for applied in apply_automations()] == ["made", "made"]
     assert [applied.outcome for applied in apply_automations()] == ["unchanged", "unchanged"]
     wanted = end_silent_runs()

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.special import softmax
+from threadpoolctl import threadpool_limits
 
 from digitline.errors import SettingsError
 from digitline.learning.committee import member_seed, merge
@@ -69,7 +70,8 @@ def test_a_committee_is_fitted_member_by_member_and_resumed(
     assert whole.resumed == 0
     assert [epoch.number for epoch in whole.curve] == [1, 2, 3, 4]
     assert all(map(np.array_equal, resumed.model.coefs_, whole.model.coefs_))
-    alone = fit(recipe.model_copy(update={"members": 1}), [Part(train)], validation, seed=1)
+    with threadpool_limits(1):  # sums come out a little differently over two
+        alone = fit(recipe.model_copy(update={"members": 1}), [Part(train)], validation, seed=1)
     assert np.array_equal(whole.model.coefs_[0][:, :32], alone.model.coefs_[0])
     ink = px[800:] / np.float32(255)
     wrong = whole.model.predict(ink) != labels[800:]
