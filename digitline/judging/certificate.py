@@ -7,6 +7,8 @@ Jordan & Lei 2021, "Learn then Test"; the split that finds the order: Laufer-Gol
 Barzilay & Jaakkola 2023), for the selective error of Geifman & El-Yaniv (2017).
 """
 
+from bisect import bisect_left
+
 import numpy as np
 import scipy
 from numpy.typing import NDArray
@@ -132,13 +134,30 @@ def upper_bound(wrong: int, n: int, level: float = LEVEL) -> float:
 
 def _walk(curve: Curve, max_error: float, level: float) -> int | None:
     """Go from the likeliest threshold to laxer ones, up to the first that is not certified."""
-    wrong, drafted = np.array(curve.drafted_wrong), np.array(curve.drafted)
-    # The chance of so few wrong (the binomial distribution, without loading all of scipy.stats).
-    chances = np.asarray(scipy.special.betaincc(wrong + 1, drafted - wrong, max_error))
-    best = np.flatnonzero(chances == chances.min())[-1]
+    chances = _chances(curve, max_error, level)
+    best = np.flatnonzero(chances == chances.max())[-1]
     passed = _upper_bounds(curve, level)[best:] <= max_error
     run = len(passed) if passed.all() else int(passed.argmin())
     return int(best) + run - 1 if run else None
+
+
+def _chances(curve: Curve, max_error: float, level: float) -> NDArray[np.float64]:
+    """Foresee from the validation rows how likely each threshold is to be certified.
+
+    The calibration rows will show about as many errors, and some more than none (half an error
+    is added, as in Jeffreys' prior): a Poisson number, against the most that may be seen.
+    """
+    chances = []
+    for drafted, wrong in zip(curve.drafted, curve.drafted_wrong, strict=True):
+        accepted = round(curve.rows * drafted / curve.drafted_of)
+        expected = (wrong + 0.5) / max(drafted, 1) * accepted
+        chances.append(scipy.special.pdtr(_most_wrong(accepted, max_error, level), expected))
+    return np.nan_to_num(np.array(chances, np.float64))
+
+
+def _most_wrong(n: int, max_error: float, level: float) -> int:
+    """Give the most errors among n answers that still certify; -1 where none do."""
+    return bisect_left(range(n), x=True, key=lambda k: upper_bound(k, n, level) > max_error) - 1
 
 
 def _upper_bounds(curve: Curve, level: float) -> NDArray[np.float64]:
