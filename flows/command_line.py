@@ -329,7 +329,7 @@ def read(
 
 
 @app.command(name="settings")
-def showcheck_settings() -> None:
+def show_settings() -> None:
     """Show every setting: its value, its environment variable and what it means."""
     settings = check_settings()
     from digitline.settings import explain

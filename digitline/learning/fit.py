@@ -97,7 +97,7 @@ def fit(
     return Fitted(
         model=model,
         curve=curve,
-        best_epoch=best.number if recipe.members > 1 else trainings[0].best_epoch,
+        best_epoch=best.number,
         validation_error=_validate(model, validation)[1],
         seconds=sum(epoch.seconds for epoch in curve),
         rows=int(counts.sum()),
@@ -265,8 +265,10 @@ class _Training:
         layers = len(own[0])
         mean = self._optimiser.mean
         self._model.coefs_, self._model.intercepts_ = mean[:layers], mean[layers:]
-        yield self._model
-        self._model.coefs_, self._model.intercepts_ = own
+        try:
+            yield self._model
+        finally:
+            self._model.coefs_, self._model.intercepts_ = own
 
 
 def _validate(model: MLPClassifier, rows: Path) -> tuple[float, float]:
