@@ -98,4 +98,4 @@ def _apply(client: SyncPrefectClient, wanted: AutomationCore) -> Applied:
 
 def _plain(automation: AutomationCore) -> dict[str, object]:
     fields = set(AutomationCore.model_fields) - {"enabled"}  # a person may have switched it off
-    return automation.model_dump(mode="json", include=fields)
+    return automation.model_dump(include=fields)  # sets stay sets: they have no order
