@@ -5,6 +5,7 @@ same work is asked for: its plan, committed first, says what that work was.
 """
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -37,7 +38,12 @@ class Run(BaseModel):
     resumed: bool
 
 
-def open_run(home: Home, job: str, key: str, now: str) -> Run:
+def now() -> str:
+    """Give the time, as runs and models note it: ISO 8601, UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def open_run(home: Home, job: str, key: str, when: str) -> Run:
     """Take up the unfinished run of `job` with that key, or begin a new one.
 
     Raises `BusyError` where another process begins a run at this moment.
@@ -49,8 +55,8 @@ def open_run(home: Home, job: str, key: str, now: str) -> Run:
         numbers = [number(path.name) for path in (*_runs(home, job), *_reports(home, job))]
         name = f"{job}-{max(numbers, default=0) + 1:04d}"
         directory = home.runs / name
-        write_plan(directory, Plan(key=key, started=now))
-        return Run(id=name, directory=directory, started=now, resumed=False)
+        write_plan(directory, Plan(key=key, started=when))
+        return Run(id=name, directory=directory, started=when, resumed=False)
 
 
 def claim(directory: Path, run: Run, key: str) -> None:

@@ -2,7 +2,6 @@
 
 import logging
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 from prefect import flow
@@ -17,7 +16,7 @@ from digitline.pixels.normalise import NORMALISER
 from digitline.provenance import digest_of
 from digitline.report import data as report_data
 from digitline.report.monitoring import MonitorReport, write_monitor
-from digitline.runs import open_run
+from digitline.runs import now, open_run
 from digitline.scoring.usual import read_usual
 from digitline.settings import Settings, load_settings
 from flows.acceptance import find_threshold
@@ -79,12 +78,12 @@ def _compare(recalled: Recalled, reader: Reader) -> Drift:
 
 def _report(recalled: Recalled, drift: Drift, card: Card, settings: Settings, began: float) -> Path:
     """Write the page, tell whoever listens, and commit the run."""
-    home, now = settings.places, datetime.now(UTC).isoformat(timespec="seconds")
-    run = open_run(home, "monitor", digest_of({"scorings": list(recalled.runs), "at": now}), now)
+    home, when = settings.places, now()
+    run = open_run(home, "monitor", digest_of({"scorings": list(recalled.runs), "at": when}), when)
     page = write_monitor(
         home.reports,
         MonitorReport(
-            run=report_data.Run(id=run.id, when=now, seconds=time.perf_counter() - began),
+            run=report_data.Run(id=run.id, when=when, seconds=time.perf_counter() - began),
             model=report_data.Version(version=card.version, error=card.metrics.error),
             job=recalled.job or "",
             scorings=recalled.runs,

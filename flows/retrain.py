@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -34,7 +33,7 @@ from digitline.report import data as report_data
 from digitline.review.audit import Audit, estimate
 from digitline.review.store import Store
 from digitline.rows import write_rows
-from digitline.runs import Run, open_run
+from digitline.runs import Run, now, open_run
 from digitline.settings import Settings, load_settings
 from digitline.sources.dataset import Ingested
 from flows.events import Judged, tell_verdict
@@ -318,7 +317,7 @@ def _challenge(
 ) -> Retrained:
     """Train, evaluate, register, report and perhaps promote a challenger."""
     home, split = settings.places, prepared.split
-    run = open_run(home, "retrain", plan.key, _now())
+    run = open_run(home, "retrain", plan.key, now())
     _log.info("%s%s", run.id, ", taken up again" if run.resumed else "")
     weights = plan.weights | {CORRECTIONS: settings.correction_weight}
     with clock.stage("train"):
@@ -381,7 +380,7 @@ def _challenge(
     verdict = evaluated.verdict
     if promotion == "ask":
         verdict = ask(verdict, first=evaluated.champion is None)
-    promote_challenger(version, verdict, evaluated.champion, registry, run.id, _now(), home.reports)
+    promote_challenger(version, verdict, evaluated.champion, registry, run.id, now(), home.reports)
     _finish(run, version, plan, trained, calibrated)
     page = home.reports / run.id / "report.html"
     _publish(report, page)
@@ -553,7 +552,3 @@ def _publish(report: report_data.RetrainReport, page: Path) -> None:
         description=f"{judged.accuracy:.2%} of {judged.n:,} test images right",
     )
     create_link_artifact(key="report", link=page.as_uri(), link_text=f"Report of {key}")
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

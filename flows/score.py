@@ -4,7 +4,6 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -22,7 +21,8 @@ from digitline.pixels.normalise import NORMALISER
 from digitline.progress import showing
 from digitline.provenance import digest_of, library_versions
 from digitline.report import data as report_data
-from digitline.runs import Run, claim, open_run
+from digitline.runs import Run, claim, now, open_run
+from digitline.scoring.bulk import Bulk
 from digitline.scoring.crew import Crew, warm_up
 from digitline.scoring.export import Format
 from digitline.scoring.job import LastRun, check_name, read_last, write_last
@@ -217,7 +217,7 @@ def _score(order: Order, reader: Reader) -> Scored:
     listing = run.directory / "listing.parquet"
     snapshot = snapshot_source(order.source, order.selection, listing)
     past = _open_past(order, reader, last, run)
-    shards = _score_all(snapshot, reader, past, results)
+    shards = score_all(snapshot, reader.duty, reader.settings.bulk, past, results)
     counts = count_results(shards, snapshot.images)
     changes = "" if order.job is None else _tell_changes(last, len(shards), results)
     joined = order.path if order.joined else None
@@ -295,11 +295,10 @@ def _key(order: Order, reader: Reader, last: LastRun | None) -> str:
     )
 
 
-def _score_all(
-    snapshot: Snapshot, reader: Reader, past: Past | None, out: Path
+def score_all(
+    snapshot: Snapshot, duty: Duty, bulk: Bulk, past: Past | None, out: Path
 ) -> list[ScoredShard]:
     """Score shard by shard, as many at a time as there are processes."""
-    bulk = reader.settings.bulk
     size = bulk.size_shards(snapshot.images)
     tasks = [
         Task(snapshot.listing, start, min(start + size, snapshot.images), number, out, past=past)
@@ -308,7 +307,7 @@ def _score_all(
     processes = min(bulk.processes, len(tasks))
     with (
         showing("score", snapshot.images) as advance,
-        Crew(reader.duty, processes, bulk.patience, advance) as crew,
+        Crew(duty, processes, bulk.patience, advance) as crew,
         ThreadPoolTaskRunner[ScoredShard](max_workers=processes) as runner,
     ):
         futures = [runner.submit(score_shard, {"task": task, "crew": crew}) for task in tasks]
@@ -337,8 +336,3 @@ def _publish(scored: Scored) -> None:
         key="counts", markdown=f"{scored.counts} {scored.changes}\n\n{scored.drift.sentence}"
     )
     create_link_artifact(key="report", link=scored.report.as_uri(), link_text="Report")
-
-
-def now() -> str:
-    """Give the time, as it is written down."""
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -7,26 +7,22 @@ from pathlib import Path
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
-from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from digitline.commit import locked
-from digitline.progress import showing
 from digitline.provenance import digest_of
-from digitline.runs import open_run
-from digitline.scoring.crew import Crew, warm_up
+from digitline.runs import now, open_run
+from digitline.scoring.crew import warm_up
 from digitline.scoring.export import Format
 from digitline.scoring.field_shard import FieldDuty
 from digitline.scoring.legal import Check, Legal
 from digitline.scoring.reasons import Tolerance
-from digitline.scoring.results import Counts, ScoredShard
-from digitline.scoring.shard import Task
+from digitline.scoring.results import Counts
 from digitline.settings import load_settings
 from digitline.sources.listing import Selection
-from flows.score import Order, Reader, finish_run, now, open_reader, open_results
+from flows.score import Order, Reader, finish_run, open_reader, open_results, score_all
 from tasks.collect import collect_results, count_results, export_results
-from tasks.score import score_shard
-from tasks.snapshot import Snapshot, snapshot_source
+from tasks.snapshot import snapshot_source
 
 _log = logging.getLogger("digitline")
 
@@ -78,34 +74,23 @@ def score_fields(
 ) -> ScoredFields:
     """Read fields, images of a short row of digits: each ends as accept, review or error.
 
-    Parameters
-    ----------
-    source
-        Folder of images, zip or tar archive, Parquet of raw rows, or CSV manifest.
-    out
-        Directory for the results; the run's own where none is given.
-    threshold
-        Confidence from which a digit, and a field, is accepted, in place of a certified one.
-    workers
-        Processes that read images; the setting where none is given.
-    max_error
-        Share of accepted digits that may be wrong; the setting where none is given.
-    include, exclude
-        Patterns of the names to score, and of those to leave out.
-    error_threshold
-        Images that may fail (`25`, `2%`, `-1` for any) before the run ends with an error.
-    kind
-        Format of the results beside Parquet: csv or jsonl.
-    join
-        Write the columns of a CSV manifest with what became of each of its images.
-    length
-        How many digits are legal, such as `5` or `3-6`.
-    check
-        Check digit that legal strings have: luhn, mod11 or mod97.
-    codes
-        File with the strings that are legal, one a line.
-    previous
-        CSV file with the columns file and previous: meters, which never run backwards.
+    Args:
+        source: Folder of images, zip or tar archive, Parquet of raw rows, or CSV manifest.
+        out: Directory for the results; the run's own where none is given.
+        threshold: Confidence from which a digit, and a field, is accepted, in place of a
+            certified one.
+        workers: Processes that read images; the setting where none is given.
+        max_error: Share of accepted digits that may be wrong; the setting where none is given.
+        include: Patterns of the names to score; all where there are none.
+        exclude: Patterns of the names to leave out.
+        error_threshold: Images that may fail (`25`, `2%`, `-1` for any) before the run ends
+            with an error.
+        kind: Format of the results beside Parquet: csv or jsonl.
+        join: Write the columns of a CSV manifest with what became of each of its images.
+        length: How many digits are legal, such as `5` or `3-6`.
+        check: Check digit that legal strings have: luhn, mod11 or mod97.
+        codes: File with the strings that are legal, one a line.
+        previous: CSV file with the columns file and previous: meters, which never run backwards.
     """
     bulk = {"workers": workers, "error_threshold": error_threshold}
     given = {name: value for name, value in bulk.items() if value is not None}
@@ -133,7 +118,8 @@ def _score(wanted: FieldOrder, reader: Reader, key: str) -> ScoredFields:
     _log.info("%s%s", run.id, ", taken up again" if run.resumed else "")
     listing = run.directory / "listing.parquet"
     snapshot = snapshot_source(order.source, order.selection, listing)
-    shards = _score_all(snapshot, wanted.legal, reader, results)
+    duty = FieldDuty(**vars(reader.duty), legal=wanted.legal)
+    shards = score_all(snapshot, duty, reader.settings.bulk, None, results)
     counts = count_results(shards, snapshot.images)
     joined = order.path if order.joined else None
     exported = export_results(len(shards), listing, joined, order.kind, results)
@@ -146,22 +132,3 @@ def _score(wanted: FieldOrder, reader: Reader, key: str) -> ScoredFields:
     collect_results(shards, exported, counts, facts, results)
     finish_run(run, results)
     return ScoredFields(counts=counts, results=results)
-
-
-def _score_all(snapshot: Snapshot, legal: Legal, reader: Reader, out: Path) -> list[ScoredShard]:
-    """Score shard by shard, as many at a time as there are processes."""
-    bulk = reader.settings.bulk
-    size = bulk.size_shards(snapshot.images)
-    tasks = [
-        Task(snapshot.listing, start, min(start + size, snapshot.images), number, out)
-        for number, start in enumerate(range(0, snapshot.images, size))
-    ]
-    duty = FieldDuty(**vars(reader.duty), legal=legal)
-    processes = min(bulk.processes, len(tasks))
-    with (
-        showing("score", snapshot.images) as advance,
-        Crew(duty, processes, bulk.patience, advance) as crew,
-        ThreadPoolTaskRunner[ScoredShard](max_workers=processes) as runner,
-    ):
-        futures = [runner.submit(score_shard, {"task": task, "crew": crew}) for task in tasks]
-        return [future.result() for future in futures]

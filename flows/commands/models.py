@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 from cyclopts import App
 
 from digitline.errors import DigitlineError, NoModelError
-from flows.commands.shell import Switch, check_settings, now
+from digitline.runs import now
+from flows.commands.shell import Switch, check_settings
 
 if TYPE_CHECKING:
     from digitline.models.registry import Finding, Registry

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from cyclopts import App
 
 from digitline.names import printable
-from flows.commands.shell import Switch, check_settings, now, tell
+from digitline.runs import now
+from flows.commands.shell import Switch, check_settings, tell
 
 if TYPE_CHECKING:
     from digitline.review.audit import Audit

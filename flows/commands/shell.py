@@ -2,7 +2,6 @@
 
 import logging
 import sys
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -46,11 +45,6 @@ def complain(line: str, code: int) -> int:
     """Say what went wrong in one line of stderr, and give the exit code back."""
     print(f"digitline: error: {printable(line)}", file=sys.stderr)
     return code
-
-
-def now() -> str:
-    """Give the time, as it is written down."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def show_log_lines() -> None:
