@@ -2,6 +2,9 @@
 
 import os
 import unicodedata
+from typing import Annotated, TypeAlias
+
+from pydantic import AfterValidator, Field
 
 # Cc control, Cf format (bidi overrides among them), Cs lone surrogates (bytes that are not
 # UTF-8, as `os.fsdecode` gives them), Zl and Zp line and paragraph separators.
@@ -11,6 +14,10 @@ _UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp", "Co", "Cn"})
 def printable(text: str) -> str:
     """Escape every character of `text` that could move the cursor or hide another."""
     return "".join(map(_escape, text))
+
+
+# Text that ends up on terminals and pages.
+Line: TypeAlias = Annotated[str, AfterValidator(printable), Field(max_length=2000)]
 
 
 def portable(path: str | os.PathLike[str]) -> str:

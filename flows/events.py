@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 from prefect.events import emit_event
 from pydantic import BaseModel, ConfigDict
 
-from digitline.judging.gate import Verdict
+from digitline.judging.verdict import Verdict
 from digitline.settings import load_settings
 from flows.notices import tell_somebody
 

@@ -18,14 +18,14 @@ from digitline.commit import Manifest, describe, locked, write_manifest
 from digitline.errors import IncompatibleError, NoModelError, OrchestrationError
 from digitline.home import Home
 from digitline.judging.census import Census
-from digitline.judging.gate import Kind, Promotion, Verdict, overrule
+from digitline.judging.gate import Promotion, overrule
+from digitline.judging.verdict import Kind, Verdict
 from digitline.learning.fit import Part, member_checkpoint
 from digitline.learning.parts import CORRECTIONS, Origin, train_name
 from digitline.learning.recipe import Recipe, load_recipe
 from digitline.learning.suspects import ISSUES, ISSUES_NAME, read_issues
 from digitline.models.card import Card, Corrections, Facts
 from digitline.models.card import Data as DataIdentity
-from digitline.models.card import Verdict as CardVerdict
 from digitline.models.registry import Registry
 from digitline.pixels.normalise import NORMALISER
 from digitline.provenance import code_digest, digest_of, library_versions
@@ -435,7 +435,7 @@ def _facts(
         oddness_limit=calibrated.oddness_limit,
         curve=calibrated.curve,
         reference=reference,
-        verdict=CardVerdict.model_validate(evaluated.verdict.model_dump()),
+        verdict=evaluated.verdict,
     )
 
 
@@ -458,7 +458,7 @@ def _report(
         decision=report_data.Decision(
             verdict=verdict.kind,
             sentence=verdict.sentence,
-            rules=tuple(map(report_data.Rule.model_validate, verdict.rules)),
+            rules=verdict.rules,
         ),
         model=report_data.Version(version=version, error=facts.metrics.error),
         champion=None

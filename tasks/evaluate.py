@@ -13,9 +13,10 @@ from pydantic import BaseModel, ConfigDict
 from digitline.errors import IncompatibleError, NoModelError, SettingsError
 from digitline.judging.certificate import Certificate, certify
 from digitline.judging.demands import Gate
-from digitline.judging.gate import Build, Promotion, Showing, Verdict, judge
+from digitline.judging.gate import Build, Promotion, Showing, judge
 from digitline.judging.metrics import calibration_error, digit_scores, reliability
 from digitline.judging.trial import Trial, write_trial
+from digitline.judging.verdict import Verdict
 from digitline.models.bundle import Model, predict
 from digitline.models.card import Card, Metrics
 from digitline.models.draft import read_draft

@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from digitline.judging.gate import Verdict
+from digitline.judging.verdict import Verdict
 from digitline.models.registry import Registry
 from digitline.report.index import note_champions
 from tasks import stage

@@ -7,12 +7,11 @@ from typing import Literal
 import numpy as np
 import scipy
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
 from digitline.judging.demands import Gate
 from digitline.judging.metrics import DIGITS, calibration_error, reliability
+from digitline.judging.verdict import Decided, Rule, Verdict
 
-Kind = Literal["bootstrap", "promote", "hold", "unchanged"]
 Promotion = Literal["auto", "never", "force", "ask"]
 
 _RESAMPLES = 2000
@@ -43,33 +42,6 @@ class Build:
     bytes: int
     speed: float
     golden: float
-
-
-class Rule(BaseModel):
-    """One rule of the gate, with the numbers it was decided on."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    passed: bool
-    observed: str
-    needed: str
-    sentence: str
-
-
-class Verdict(BaseModel):
-    """What the gate decided, and why."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    kind: Kind
-    sentence: str
-    rules: tuple[Rule, ...] = ()
-
-    @property
-    def promotes(self) -> bool:
-        """Say whether the challenger becomes champion."""
-        return self.kind in {"bootstrap", "promote"}
 
 
 def judge(
@@ -106,7 +78,7 @@ def overrule(verdict: Verdict, promotion: Promotion, *, first: bool) -> Verdict:
         return verdict.model_copy(update={"kind": "hold", "sentence": sentence})
     if promotion == "force" and not verdict.promotes:
         sentence = f"{verdict.sentence} It was promoted all the same, by force."
-        kind: Kind = "bootstrap" if first else "promote"
+        kind: Decided = "bootstrap" if first else "promote"
         return verdict.model_copy(update={"kind": kind, "sentence": sentence})
     return verdict
 
@@ -268,7 +240,7 @@ def _fit_for_use(build: Build, gate: Gate) -> Iterator[Rule]:
     )
 
 
-def _kind(rules: list[Rule], *, first: bool) -> Kind:
+def _kind(rules: list[Rule], *, first: bool) -> Decided:
     if not all(rule.passed for rule in rules):
         return "hold"
     return "bootstrap" if first else "promote"

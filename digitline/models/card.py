@@ -10,7 +10,6 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -22,7 +21,8 @@ from pydantic import (
 from digitline.errors import IncompatibleError
 from digitline.judging.census import Census
 from digitline.judging.certificate import Certificate, Curve
-from digitline.names import printable
+from digitline.judging.verdict import Verdict
+from digitline.names import Line
 from digitline.rows import PIXELS
 
 DIGITS = 10
@@ -32,8 +32,6 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}\z")]
 Moment = Annotated[
     str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|\+00:00)\z", max_length=40)
 ]
-# Text that ends up on terminals and pages: one line, and nothing in it that moves the cursor.
-Line = Annotated[str, AfterValidator(printable), Field(max_length=2000)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -87,24 +85,6 @@ class Metrics(Record):
     validation_error: Share | None = None
     recall: tuple[Share | None, ...] = Field(min_length=DIGITS, max_length=DIGITS)
     more: dict[Line, float] = Field(default_factory=dict)
-
-
-class Rule(Record):
-    """One rule of the gate, with the numbers it was decided on."""
-
-    name: Line
-    passed: bool
-    observed: Line
-    needed: Line
-    sentence: Line
-
-
-class Verdict(Record):
-    """What the gate decided when the model was made, and why."""
-
-    kind: Literal["bootstrap", "promote", "hold"]
-    sentence: Line
-    rules: tuple[Rule, ...] = ()
 
 
 class ModelFile(Record):

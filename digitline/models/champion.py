@@ -16,10 +16,11 @@ from pydantic import Field
 
 from digitline.commit import storage_errors, write_bytes
 from digitline.errors import TamperedError
-from digitline.models.card import Digest, Line, Moment, Record, Version
+from digitline.models.card import Digest, Moment, Record, Version
 from digitline.models.files import read_file
 from digitline.models.sealing import seal, unseal
 from digitline.models.signing import Purpose, Signer, open_verifier
+from digitline.names import Line
 
 POINTER_NAME = "champion.json"
 MARK_NAME = "high-water.json"

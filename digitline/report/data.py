@@ -21,6 +21,7 @@ from pydantic import (
 from digitline.judging import metrics
 from digitline.judging.drift import Drift
 from digitline.judging.expected import Expected
+from digitline.judging.verdict import Kind, Rule
 from digitline.names import printable
 
 MOST_PER_CELL = 24
@@ -32,7 +33,6 @@ MOST_EARLIER = 30
 MOST_SUSPECTS = 60
 
 Ten = Annotated[tuple[int, ...], Field(min_length=10, max_length=10)]
-Verdict = Literal["bootstrap", "promote", "hold", "unchanged"]
 
 
 def _unicode(text: object) -> object:
@@ -59,16 +59,6 @@ class Run(Facts):
     seconds: float = Field(ge=0)
 
 
-class Rule(Facts):
-    """One rule that was tried, in numbers and in a sentence for people."""
-
-    name: str
-    passed: bool
-    observed: str
-    needed: str
-    sentence: str = ""
-
-
 class Check(Facts):
     """One check of the data: what was found, what is allowed, and what it does on failing."""
 
@@ -83,7 +73,7 @@ class Check(Facts):
 class Decision(Facts):
     """What became of the challenger, and the rules that decided it."""
 
-    verdict: Verdict
+    verdict: Kind
     sentence: str
     rules: tuple[Rule, ...] = ()
 

@@ -9,9 +9,10 @@ from urllib.parse import quote
 from pydantic import Field, TypeAdapter, ValidationError
 
 from digitline.commit import storage_errors, write_bytes
+from digitline.judging.verdict import Kind
 from digitline.names import portable
 from digitline.report import charts
-from digitline.report.data import Earlier, Facts, ReadPoint, Run, Verdict, Version
+from digitline.report.data import Earlier, Facts, ReadPoint, Run, Version
 from digitline.report.pages import METRICS_NAME, REPORT_NAME, render_page
 
 INDEX_NAME = "index.html"
@@ -36,7 +37,7 @@ _CHAMPIONS: TypeAdapter[tuple[Champion, ...]] = TypeAdapter(tuple[Champion, ...]
 class Outcome(Facts):
     """What the index needs of a decision."""
 
-    verdict: Verdict
+    verdict: Kind
 
 
 class Reading(Facts):

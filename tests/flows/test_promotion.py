@@ -11,7 +11,8 @@ from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import StateType
 
 from digitline.errors import OrchestrationError
-from digitline.judging.gate import Promotion, Verdict
+from digitline.judging.gate import Promotion
+from digitline.judging.verdict import Verdict
 from flows.retrain import Approval, ask, retrain
 
 PASSED = Verdict(kind="promote", sentence="It passed every rule.")

@@ -8,13 +8,12 @@ from digitline.judging.demands import Gate
 from digitline.judging.gate import (
     Build,
     Promotion,
-    Rule,
     Showing,
-    Verdict,
     difference_interval,
     judge,
     mcnemar,
 )
+from digitline.judging.verdict import Rule, Verdict
 
 GATE = Gate(min_accuracy=0.9)
 BUILD = Build(bytes=5_000_000, speed=50_000, golden=1e-7)

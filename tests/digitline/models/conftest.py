@@ -13,7 +13,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.neural_network import MLPClassifier
 
-from digitline.models.card import Data, Facts, Metrics, Rows, Verdict
+from digitline.judging.verdict import Verdict
+from digitline.models.card import Data, Facts, Metrics, Rows
 from digitline.models.registry import Registry
 from digitline.pixels.normalise import NORMALISER
 
