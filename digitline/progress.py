@@ -1,10 +1,14 @@
-"""Progress of long stages: a bar with the time left on a terminal, plain lines elsewhere."""
+"""Progress of long stages: a bar with the time left on a terminal, plain lines elsewhere.
+
+Whoever else wants to know can watch.
+"""
 
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextvars import ContextVar
+from typing import Protocol, TypeAlias
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -19,9 +23,37 @@ class Advance(Protocol):
     def __call__(self, steps: int, words: str) -> None: ...  # noqa: D102 - the class says it
 
 
+Watch: TypeAlias = Callable[[str, int], AbstractContextManager[Advance]]
+
+
+_watches: ContextVar[tuple[Watch, ...]] = ContextVar("watches", default=())
+
+
+@contextmanager
+def watched_by(watch: Watch) -> Iterator[None]:
+    """Have `watch` entered, too, with title and total of every stage in the block."""
+    token = _watches.set((*_watches.get(), watch))
+    try:
+        yield
+    finally:
+        _watches.reset(token)
+
+
 @contextmanager
 def showing(title: str, total: int) -> Iterator[Advance]:
     """Show how far a stage of `total` steps has come while the block runs."""
+    with ExitStack() as stack:
+        told = [stack.enter_context(each(title, total)) for each in (_shown, *_watches.get())]
+
+        def advance(steps: int, words: str) -> None:
+            for tell in told:
+                tell(steps, words)
+
+        yield advance
+
+
+@contextmanager
+def _shown(title: str, total: int) -> Iterator[Advance]:
     console = Console(stderr=True)
     if console.is_terminal:
         with _bar(console) as bar:

@@ -5,7 +5,6 @@ import time
 from pathlib import Path
 
 from prefect import flow
-from prefect.artifacts import create_markdown_artifact
 from pydantic import BaseModel, ConfigDict
 
 from digitline.commit import Manifest, write_manifest
@@ -15,11 +14,14 @@ from digitline.models.registry import Registry
 from digitline.pixels.normalise import NORMALISER
 from digitline.provenance import digest_of
 from digitline.report import data as report_data
+from digitline.report.covers import cover_drift
+from digitline.report.drift import name_verdict
 from digitline.report.monitoring import MonitorReport, write_monitor
 from digitline.runs import now, open_run
 from digitline.scoring.usual import read_usual
 from digitline.settings import Settings, load_settings
 from flows.acceptance import find_threshold
+from flows.artifacts import Row, show_run
 from flows.references import find_references, tell
 from flows.retrain import retrain
 from flows.score import Reader
@@ -62,7 +64,7 @@ def monitor(subject: str | None = None, scorings: int = 10) -> Monitored:
     drift = _compare(recalled, reader)
     _log.info("  monitor    %s: %s", drift.verdict, drift.sentence)
     report = _report(recalled, drift, card, settings, began)
-    create_markdown_artifact(key="drift", markdown=drift.sentence)
+    show_run(name_verdict(drift), drift.sentence, _numbers(drift), report, cover_drift(drift))
     retrained = None
     if drift.verdict == "retrain" and settings.drift_retrain == "auto":
         retrained = retrain(card.data.name.split(", ")).version
@@ -74,6 +76,21 @@ def _compare(recalled: Recalled, reader: Reader) -> Drift:
     usual = None if job is None else read_usual(jobs, job, digest_of(reader.basis), NORMALISER)
     references = find_references(reader.card, reader.accept_from, job, usual)
     return assess(recalled.census, references, reader.card.version)
+
+
+def _numbers(drift: Drift) -> list[Row]:
+    """Put what was tested last in a table."""
+    return [
+        {
+            "measure": finding.title,
+            "usual": finding.typical,
+            "now": finding.seen,
+            finding.effect_name: f"{finding.effect:.3f}",
+            "counts from": f"{finding.limit:g}",
+            "changed": "yes" if finding.changed else "no",
+        }
+        for finding in (drift.ruling.findings if drift.ruling else ())
+    ]
 
 
 def _report(recalled: Recalled, drift: Drift, card: Card, settings: Settings, began: float) -> Path:

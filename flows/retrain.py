@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Literal
 
 from prefect import flow
-from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.flow_runs import pause_flow_run
 from prefect.input import RunInput
 from pydantic import BaseModel, ConfigDict
@@ -28,14 +27,18 @@ from digitline.models.card import Card, Corrections, Facts
 from digitline.models.card import Data as DataIdentity
 from digitline.models.registry import Registry
 from digitline.pixels.normalise import NORMALISER
+from digitline.progress import watched_by
 from digitline.provenance import code_digest, digest_of, library_versions
 from digitline.report import data as report_data
+from digitline.report.covers import cover_retraining
+from digitline.report.words import headline
 from digitline.review.audit import Audit, estimate
 from digitline.review.store import Store
 from digitline.rows import write_rows
 from digitline.runs import Run, now, open_run
 from digitline.settings import Settings, load_settings
 from digitline.sources.dataset import Ingested
+from flows.artifacts import Row, show_progress, show_run
 from flows.events import Judged, tell_verdict
 from flows.orchestration import is_server_named
 from flows.warm_start import find_start
@@ -182,7 +185,7 @@ def retrain(
     settings = load_settings(recipe=recipe, seed=seed, start=start)
     home = settings.places
     home.prepare()
-    with locked(home.lock("retrain"), "retrain"):
+    with locked(home.lock("retrain"), "retrain"), watched_by(show_progress):
         clock = Clock()
         prepared = _prepare(sources, settings, clock)
         plan = _plan(prepared, settings)
@@ -299,12 +302,15 @@ def _leave_unchanged(champion: Card, home: Home) -> Retrained:
         champion.version,
         100 * champion.metrics.error,
     )
-    return Retrained(
-        verdict="unchanged",
-        version=champion.version,
-        error=champion.metrics.error,
-        report=home.reports / champion.run / "report.html",
+    page = home.reports / champion.run / "report.html"
+    error = champion.metrics.error
+    show_run(
+        "Unchanged",
+        f"Data, recipe, seed and code are those of {champion.version}.",
+        [{"model": champion.version, "error": f"{error:.4f}"}],
+        page,
     )
+    return Retrained(verdict="unchanged", version=champion.version, error=error, report=page)
 
 
 def _challenge(
@@ -530,25 +536,29 @@ def _finish(run: Run, version: str, plan: Plan, trained: Trained, calibrated: Ca
 
 
 def _publish(report: report_data.RetrainReport, page: Path) -> None:
-    """Show the verdict, the metrics and the way to the report in Prefect's UI."""
-    key = report.run.id
-    create_markdown_artifact(
-        key="verdict", markdown=f"**{report.decision.verdict}** {report.decision.sentence}"
-    )
+    """Show in Prefect's pages what the retraining came to."""
     judged = report.judged
     assert judged is not None
-    create_table_artifact(
-        key="metrics",
-        table=[
-            {
-                "digit": score.digit,
-                "images": score.support,
-                "precision": f"{score.precision:.4f}",
-                "recall": f"{score.recall:.4f}",
-                "F1": f"{score.f1:.4f}",
-            }
-            for score in judged.digits
+    whole: dict[str, str | int] = {"digit": "all", "images": judged.n, "missed": judged.errors}
+    show_run(
+        headline(report),
+        report.decision.sentence,
+        [
+            *(_numbers(score) for score in judged.digits),
+            whole | {"recall": f"{judged.accuracy:.4f}"},
         ],
-        description=f"{judged.accuracy:.2%} of {judged.n:,} test images right",
+        page,
+        cover_retraining(judged),
+        report.decision.rules,
     )
-    create_link_artifact(key="report", link=page.as_uri(), link_text=f"Report of {key}")
+
+
+def _numbers(score: report_data.DigitScore) -> Row:
+    return {
+        "digit": score.digit,
+        "images": score.support,
+        "missed": round(score.support * (1 - score.recall)),
+        "recall": f"{score.recall:.4f}",
+        "precision": f"{score.precision:.4f}",
+        "F1": f"{score.f1:.4f}",
+    }

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from prefect import flow
-from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import BaseModel, ConfigDict, JsonValue
 
@@ -18,9 +17,12 @@ from digitline.judging.drift import Drift
 from digitline.models.card import Card
 from digitline.models.registry import Registry
 from digitline.pixels.normalise import NORMALISER
-from digitline.progress import showing
+from digitline.progress import showing, watched_by
 from digitline.provenance import digest_of, library_versions
 from digitline.report import data as report_data
+from digitline.report.covers import cover_scoring
+from digitline.report.pages import REPORT_NAME
+from digitline.report.words import score_headline
 from digitline.runs import Run, claim, now, open_run
 from digitline.scoring.bulk import Bulk
 from digitline.scoring.crew import Crew, warm_up
@@ -35,6 +37,7 @@ from digitline.scoring.worker import Duty
 from digitline.settings import Settings, load_settings
 from digitline.sources.listing import Selection
 from flows.acceptance import find_threshold
+from flows.artifacts import Row, show_progress, show_run
 from flows.events import ErrorsPassed, tell_errors
 from flows.references import find_references, remember, tell
 from tasks.collect import collect_results, count_results, export_results
@@ -167,9 +170,9 @@ def score(
     settings.places.prepare()
     reader = open_reader(settings)
     warm_up()
-    with locked(_lock(order, reader), f"score {job or source}"):
+    lock = locked(_lock(order, reader), f"score {job or source}")
+    with lock, watched_by(show_progress):
         scored = _score(order, reader)
-    _publish(scored)
     _check(scored, tolerance, reader, job)
     return scored
 
@@ -248,8 +251,11 @@ def _score(order: Order, reader: Reader) -> Scored:
         write_last(home.jobs, order.job, LastRun(run=run.id, results=results, basis=basis))
     if order.job is not None and usual is not None:
         remember(home, order.job, usual, drift)
-    tell(drift, run.id, order.job, reader.card.version, report.as_uri())
-    return Scored(counts=counts, results=results, report=report, drift=drift, changes=changes)
+    page = home.reports / run.id / REPORT_NAME
+    tell(drift, run.id, order.job, reader.card.version, page.as_uri())
+    scored = Scored(counts=counts, results=results, report=page, drift=drift, changes=changes)
+    _publish(scored, report)
+    return scored
 
 
 def _open_past(order: Order, reader: Reader, last: LastRun | None, run: Run) -> Past | None:
@@ -330,9 +336,20 @@ def finish_run(run: Run, results: Path) -> None:
         write_manifest(run.directory, Manifest(kind="score run", shards=(), facts=facts))
 
 
-def _publish(scored: Scored) -> None:
-    """Show the counts and the way to the report in Prefect's UI."""
-    create_markdown_artifact(
-        key="counts", markdown=f"{scored.counts} {scored.changes}\n\n{scored.drift.sentence}"
+def _publish(scored: Scored, report: report_data.ScoreReport) -> None:
+    """Show in Prefect's pages what the scoring came to."""
+    show_run(
+        score_headline(report),
+        f"{scored.drift.sentence} {scored.changes}".strip(),
+        count_rows(scored.counts),
+        scored.report,
+        cover_scoring(report),
     )
-    create_link_artifact(key="report", link=scored.report.as_uri(), link_text="Report")
+
+
+def count_rows(counts: Counts) -> list[Row]:
+    """Put counts in a table."""
+    return [
+        {"images": name, "count": count, "share": f"{count / max(counts.n_in, 1):.4f}"}
+        for name, count in counts.model_dump().items()
+    ]

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prefect import flow
-from prefect.artifacts import create_markdown_artifact
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from digitline.commit import locked
+from digitline.progress import watched_by
 from digitline.provenance import digest_of
 from digitline.runs import now, open_run
 from digitline.scoring.crew import warm_up
@@ -20,7 +20,16 @@ from digitline.scoring.reasons import Tolerance
 from digitline.scoring.results import Counts
 from digitline.settings import load_settings
 from digitline.sources.listing import Selection
-from flows.score import Order, Reader, finish_run, open_reader, open_results, score_all
+from flows.artifacts import show_progress, show_run
+from flows.score import (
+    Order,
+    Reader,
+    count_rows,
+    finish_run,
+    open_reader,
+    open_results,
+    score_all,
+)
 from tasks.collect import collect_results, count_results, export_results
 from tasks.snapshot import snapshot_source
 
@@ -104,9 +113,10 @@ def score_fields(
     reader = open_reader(settings)
     warm_up()
     key = order.key(reader)
-    with locked(settings.places.lock(f"score-{key[:16]}"), f"score {source}"):
+    lock = locked(settings.places.lock(f"score-{key[:16]}"), f"score {source}")
+    with lock, watched_by(show_progress):
         scored = _score(order, reader, key)
-    create_markdown_artifact(key="counts", markdown=str(scored.counts))
+    show_run("Fields read", str(scored.counts), count_rows(scored.counts), scored.results)
     tolerance.check(scored.counts, scored.results)
     return scored
 

@@ -31,6 +31,7 @@ from digitline.report.data import (
     Part,
     RetrainReport,
     Run,
+    ScoreReport,
     Suspect,
     Suspects,
     Version,
@@ -183,8 +184,8 @@ def render_score(
     corrections: Path,
     reports: Path,
     drift: Drift | None = None,
-) -> Path:
-    """Tally the shards in `results`, look at some images again, write the page; give its path.
+) -> ScoreReport:
+    """Tally the shards in `results`, look at some images again, write the page.
 
     So many accepted answers are `drawn` for the review desk; of what people have said before, in
     `corrections`, nothing is asked again.
@@ -234,7 +235,7 @@ def render_score(
     page = write_report(reports / run.id, report, pictures)
     rebuild_index(reports)
     _log.info("  report     %s", page)
-    return page
+    return report
 
 
 def _desk(questions: Questions, files: Sequence[Path]) -> Desk | None:

@@ -41,7 +41,7 @@ _ON_DARK = {
 }
 # Perceptually uniform maps: the more, the darker on a light page, the lighter on a dark one.
 _COUNTS = ("mako_r", "mako")
-_MISTAKES = ("rocket_r", "rocket")
+MISTAKES = ("rocket_r", "rocket")
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ def heat_map(values: NDArray[np.float64], *, mistakes: bool = False) -> HeatMap:
     low = max(_LEAST_SHARE, float(values[values > 0].min(initial=1.0)))
     norm = LogNorm(low, max(low * 2, float(values.max())), clip=True)
     pictures, writing = [], []
-    for name in _MISTAKES if mistakes else _COUNTS:
-        colours = _without_ends(name)
+    for name in MISTAKES if mistakes else _COUNTS:
+        colours = without_ends(name)
         pictures.append(_heat_picture(values, colours, norm))
         writing.append(_wants_dark(values, colours, norm, page_is_light=name.endswith("_r")))
     return HeatMap(Chart(pictures[0], pictures[1], 400, 400), writing[0], writing[1])
@@ -309,7 +309,7 @@ def _restyle_legend(axes: Axes) -> None:
 
 
 def _chart(draw: Callable[[Axes], None], width: int = 400, height: int = 270) -> Chart:
-    with _style():
+    with style():
         figure = Figure(figsize=(width / 96, height / 96), dpi=96, layout="constrained")
         axes = figure.subplots()
         axes.grid(visible=True, axis="y", color=LINE, lw=0.8)
@@ -326,7 +326,8 @@ def _chart(draw: Callable[[Axes], None], width: int = 400, height: int = 270) ->
     return Chart(_svg(light), _svg(dark), width, height)
 
 
-def _style() -> AbstractContextManager[None]:
+def style() -> AbstractContextManager[None]:
+    """Draw as the pages are set."""
     small = 13 * _POINTS_PER_PIXEL
     return mpl.rc_context(
         {
@@ -353,7 +354,7 @@ def _style() -> AbstractContextManager[None]:
     )
 
 
-def _without_ends(name: str) -> Colormap:
+def without_ends(name: str) -> Colormap:
     """Cut the near-black and near-white ends off a perceptually uniform map."""
     return ListedColormap(sns.color_palette(name, as_cmap=True)(np.linspace(0.08, 0.84, 256)))
 
