@@ -2,7 +2,8 @@
 
 A file is written under a dot-name beside its place, synced, renamed, and the directory synced:
 a reader sees the old file or the new one, never a part. A directory of results counts from the
-moment its `_MANIFEST.json`, written last, is there.
+moment its `_MANIFEST.json`, written last, is there. Whoever writes under a dot-name holds its
+directory, so that what a process that was killed has left can be told from work under way.
 """
 
 import errno
@@ -12,13 +13,14 @@ import os
 import secrets
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from digitline.errors import BusyError, DataError, StorageError, TamperedError
+from digitline.records import RecordError, from_bytes, to_bytes
 
 MANIFEST_NAME = "_MANIFEST.json"
 
@@ -75,8 +77,7 @@ def replacing(path: Path, mode: int = 0o644) -> Iterator[Path]:
     Raises `StorageError` where the disk is full or the place not writable.
     """
     draft = draft_of(path)
-    with storage_errors(path):
-        make_directory(path.parent)
+    with storage_errors(path), drafting(path.parent):
         try:
             yield draft
             draft.chmod(mode)
@@ -90,6 +91,43 @@ def replacing(path: Path, mode: int = 0o644) -> Iterator[Path]:
 def draft_of(path: Path) -> Path:
     """Name a draft of `path`, beside it, as nobody else names one."""
     return path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+
+
+@contextmanager
+def drafting(directory: Path) -> Iterator[None]:
+    """Make a directory and hold it while there are drafts of ours in it, as many may at once."""
+    make_directory(directory)
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        # A file system without locks: nobody clears up there while others may be at work.
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def undisturbed(directory: Path) -> Iterator[bool]:
+    """Keep everybody from drafting in a directory; give `False` where somebody is at it."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # held, or a file system that cannot tell
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)
+
+
+def move(path: Path, target: Path) -> None:
+    """Give a file or directory another place on the same file system, in one step."""
+    with storage_errors(target):
+        path.rename(target)
+        for directory in {path.parent, target.parent}:
+            _sync(directory)
 
 
 def make_directory(path: Path, mode: int = 0o777) -> None:
@@ -114,14 +152,19 @@ def write_bytes(path: Path, content: bytes, mode: int = 0o644) -> None:
 
 def write_manifest(directory: Path, manifest: Manifest) -> None:
     """Commit a directory: from here on its shards count."""
-    text = manifest.model_dump_json(indent=2) + "\n"
-    write_bytes(directory / MANIFEST_NAME, text.encode())
+    write_bytes(directory / MANIFEST_NAME, to_bytes(manifest))
+
+
+def withdraw(directory: Path) -> None:
+    """Take back the commitment to a directory before its files are written anew."""
+    with storage_errors(directory):
+        (directory / MANIFEST_NAME).unlink(missing_ok=True)
 
 
 def read_manifest(directory: Path) -> Manifest | None:
     """Read the manifest of a directory, `None` where nothing has been committed.
 
-    Raises `DataError` where the manifest cannot be understood.
+    Raises `DataError` where the manifest cannot be understood, or is not as it was written.
     """
     path = directory / MANIFEST_NAME
     try:
@@ -129,10 +172,10 @@ def read_manifest(directory: Path) -> Manifest | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     try:
-        return Manifest.model_validate_json(content)
-    except ValidationError as error:
+        return from_bytes(content, Manifest)
+    except RecordError as error:
         raise DataError(
-            "the manifest cannot be understood",
+            f"the manifest {error}",
             where=path,
             todo="Remove the directory and run again",
         ) from error

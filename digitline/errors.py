@@ -62,6 +62,10 @@ class TamperedError(DigitlineError):
     exit_code = 7
 
 
+class RetiredKeyError(TamperedError):
+    """A signature is by a key that was retired: what it signed is not trusted any more."""
+
+
 class IncompatibleError(DigitlineError):
     """A model and rows, or a model and this version of Digitline, do not fit together."""
 

@@ -8,11 +8,12 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from digitline.commit import MANIFEST_NAME, locked, storage_errors, write_bytes
 from digitline.errors import DataError, StorageError
 from digitline.home import Home
+from digitline.records import RecordError, from_bytes, to_bytes
 
 _PLAN_NAME = "plan.json"
 _ID = re.compile(r"(?P<job>[a-z]+)-(?P<number>\d{4,})")
@@ -78,7 +79,7 @@ def claim(directory: Path, run: Run, key: str) -> None:
 
 def write_plan(directory: Path, plan: Plan) -> None:
     """Commit what a run in this directory is to do."""
-    write_bytes(directory / _PLAN_NAME, plan.model_dump_json().encode())
+    write_bytes(directory / _PLAN_NAME, to_bytes(plan))
 
 
 def find_unfinished(home: Home, job: str, key: str) -> Run | None:
@@ -120,8 +121,6 @@ def _read_plan(path: Path) -> Plan | None:
     except FileNotFoundError:  # killed before its plan was committed: nothing was begun
         return None
     try:
-        return Plan.model_validate_json(content)
-    except ValidationError as error:
-        raise DataError(
-            "a run's plan cannot be understood", where=path, todo="Remove its directory"
-        ) from error
+        return from_bytes(content, Plan)
+    except RecordError as error:
+        raise DataError(f"a run's plan {error}", where=path, todo="Remove its directory") from error

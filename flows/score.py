@@ -11,7 +11,7 @@ from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-from digitline.commit import Manifest, locked, write_manifest
+from digitline.commit import Manifest, Shard, describe, locked, write_manifest
 from digitline.errors import TooManyErrorsError
 from digitline.judging.drift import Drift
 from digitline.models.card import Card
@@ -48,6 +48,7 @@ from tasks.snapshot import Snapshot, snapshot_source
 
 Since: TypeAlias = Literal["last", "never"]
 
+_PAST = "past.npy"
 _log = logging.getLogger("digitline")
 
 
@@ -245,8 +246,9 @@ def _score(order: Order, reader: Reader) -> Scored:
         drift=drift,
     )
     facts = _facts(run, order, reader) | {"census": drift.census.model_dump(mode="json")}
-    collect_results(shards, exported, counts, facts, results)
-    finish_run(run, results)
+    kept = keep_notes(run, snapshot) if results == run.directory else ()
+    collect_results(shards, (*exported, *kept), counts, facts, results)
+    finish_run(run, results, snapshot)
     if order.job is not None:
         write_last(home.jobs, order.job, LastRun(run=run.id, results=results, basis=basis))
     if order.job is not None and usual is not None:
@@ -268,7 +270,7 @@ def _open_past(order: Order, reader: Reader, last: LastRun | None, run: Run) -> 
     elif last.basis != digest_of(reader.basis):
         _log.info("  since      model or settings differ from %s: all images are scored", last.run)
     else:
-        return write_index(run.directory / "past.npy", last.results, manifest)
+        return write_index(run.directory / _PAST, last.results, manifest)
     return None
 
 
@@ -329,11 +331,19 @@ def _facts(run: Run, order: Order, reader: Reader) -> dict[str, JsonValue]:
     return {"run": run.id, **order.facts(), **reader.basis, "settings": settings, "audit": audit}
 
 
-def finish_run(run: Run, results: Path) -> None:
+def keep_notes(run: Run, snapshot: Snapshot) -> tuple[Shard, ...]:
+    """Describe what the run has noted on its way: what there was to score, and what it knew."""
+    past = run.directory / _PAST
+    known = (describe(past, rows=0),) if past.exists() else ()
+    return describe(snapshot.listing, snapshot.images), *known
+
+
+def finish_run(run: Run, results: Path, snapshot: Snapshot) -> None:
     """Mark the run as done where its results lie elsewhere."""
     if results != run.directory:
         facts = {"results": str(results)}
-        write_manifest(run.directory, Manifest(kind="score run", shards=(), facts=facts))
+        notes = keep_notes(run, snapshot)
+        write_manifest(run.directory, Manifest(kind="score run", shards=notes, facts=facts))
 
 
 def _publish(scored: Scored, report: report_data.ScoreReport) -> None:

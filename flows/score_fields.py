@@ -26,6 +26,7 @@ from flows.score import (
     Reader,
     count_rows,
     finish_run,
+    keep_notes,
     open_reader,
     open_results,
     score_all,
@@ -139,6 +140,7 @@ def _score(wanted: FieldOrder, reader: Reader, key: str) -> ScoredFields:
         "legal": wanted.legal.facts(),
         **reader.basis,
     }
-    collect_results(shards, exported, counts, facts, results)
-    finish_run(run, results)
+    kept = keep_notes(run, snapshot) if results == run.directory else ()
+    collect_results(shards, (*exported, *kept), counts, facts, results)
+    finish_run(run, results, snapshot)
     return ScoredFields(counts=counts, results=results)

@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from digitline.commit import MANIFEST_NAME, read_manifest, storage_errors
-from digitline.errors import DataError, IncompatibleError, NoModelError
+from digitline.errors import IncompatibleError, NoModelError
 from digitline.home import Home
 from digitline.keeping.retention import Item, Kind
 from digitline.models.card import Card
 from digitline.models.registry import Registry
-from digitline.scoring.job import LastRun
+from digitline.scoring.job import read_last
 
 _RUN = re.compile(r"(?P<job>[a-z]+)-(?P<number>\d{4,})")
 _CACHE = re.compile(r"(?P<name>.+)-[0-9a-f]{16}")
@@ -76,19 +76,11 @@ def _runs(home: Home, cards: dict[str, Card], reigned: tuple[str, ...]) -> Itera
 def _needed_runs(home: Home, cards: dict[str, Card], reigned: tuple[str, ...]) -> dict[str, str]:
     needed = {cards[each].run: f"made {each}, a champion" for each in reigned if each in cards}
     for file in sorted(home.jobs.glob("*.json")):
-        last = _last_run(file)
+        last = read_last(home.jobs, file.stem)
+        assert last is not None, "it is in the listing"
         for name in (last.run, last.results.name):
             needed[name] = f"what the job {file.stem} goes on from"
     return needed
-
-
-def _last_run(file: Path) -> LastRun:
-    try:
-        return LastRun.model_validate_json(file.read_bytes())
-    except ValueError as error:
-        raise DataError(
-            "what the job remembers cannot be understood", where=file, todo="Remove the file"
-        ) from error
 
 
 def _reports(home: Home, cards: dict[str, Card], reigned: tuple[str, ...]) -> Iterator[Item]:

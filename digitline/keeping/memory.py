@@ -4,10 +4,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from digitline.commit import write_bytes
 from digitline.errors import DataError
+from digitline.records import RecordError, from_bytes, to_bytes
 
 _FIRST_PAUSE = 300.0  # seconds; doubled from failure to failure
 
@@ -83,15 +84,15 @@ def read_memory(directory: Path, job: str) -> Memory:
     """
     path = directory / f"{job}.json"
     try:
-        return Memory.model_validate_json(path.read_bytes())
+        return from_bytes(path.read_bytes(), Memory)
     except FileNotFoundError:
         return Memory()
-    except ValidationError as error:
+    except RecordError as error:
         raise DataError(
-            "what the service remembers cannot be understood", where=path, todo="Remove the file"
+            f"what the service remembers {error}", where=path, todo="Remove the file"
         ) from error
 
 
 def write_memory(directory: Path, job: str, memory: Memory) -> None:
     """Let a job remember."""
-    write_bytes(directory / f"{job}.json", memory.model_dump_json().encode(), mode=0o600)
+    write_bytes(directory / f"{job}.json", to_bytes(memory), mode=0o600)

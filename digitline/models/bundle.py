@@ -143,6 +143,12 @@ def load_card(directory: Path, verifier: Verifier, card_digest: str | None = Non
     return _check_card(directory, content, signature, verifier, card_digest)
 
 
+def signer_of(directory: Path) -> str:
+    """Name the key that a model says it was signed by: nothing is checked."""
+    (content,) = read_files(directory, SIGNATURE_NAME)
+    return _parse_signature(content, directory / SIGNATURE_NAME).key
+
+
 def _check_card(
     directory: Path, card: bytes, signature: bytes, verifier: Verifier, card_digest: str | None
 ) -> Card:

@@ -95,6 +95,22 @@ def write_pointer(models: Path, keys: Path, pointer: Pointer, signer: Signer) ->
     raise_mark(keys, HighWater(serial=pointer.serial, version=0), signer)
 
 
+def sign_anew(models: Path, keys: Path, signer: Signer) -> dict[Path, bytes]:
+    """Give what another key has signed of pointer and mark, as `signer` signs it.
+
+    Raises `TamperedError` where one of them cannot be trusted.
+    """
+    signed: dict[Path, bytes] = {}
+    if (models / POINTER_NAME).exists():
+        pointer = read_pointer(models, keys)
+        assert pointer is not None
+        signed[models / POINTER_NAME] = seal(pointer, Purpose.CHAMPION, signer)
+    if (keys / MARK_NAME).exists():
+        signed[keys / MARK_NAME] = seal(read_mark(keys), Purpose.HIGH_WATER, signer)
+    # The same key signs the same content with the same bytes.
+    return {path: content for path, content in signed.items() if read_file(path) != content}
+
+
 def read_mark(keys: Path) -> HighWater:
     """Read the high-water mark, zero where there is none; raises `TamperedError`."""
     path = keys / MARK_NAME

@@ -35,7 +35,7 @@ def check_private(path: Path) -> None:
 
 
 def check_unwritable(path: Path) -> None:
-    """Raise `StorageError` where others than the owner may write `path`."""
+    """Raise `StorageError` where others than the owner may write `path`, a file or directory."""
     _refuse_mode(path, 0o022, "others can replace the public key", "chmod go-w")
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from digitline.commit import draft_of, locked, replacing, storage_errors
+from digitline.commit import draft_of, drafting, locked, replacing, storage_errors
 from digitline.errors import (
     BusyError,
     DigitlineError,
@@ -120,8 +120,8 @@ class Registry:
         `BusyError` where another process holds the registry for too long.
         """
         content = to_bytes(estimator)
-        signer = open_signer(self.keys)
-        with self._changing():
+        with self.changing():
+            signer = open_signer(self.keys)
             known = self._registered(facts.run, digest(content))
             if known is not None:
                 return known
@@ -146,7 +146,7 @@ class Registry:
         version was judged against: `BusyError` where it is another by now. `repair` signs a
         new pointer, with a new history, in place of one that is refused. Raises as `load`.
         """
-        with self._changing():
+        with self.changing():
             pointer = self._pointer_to_replace(repair=repair)
             if pointer is not None and pointer.version == version:
                 raise_mark(self.keys, _seen(pointer), open_signer(self.keys))
@@ -165,7 +165,7 @@ class Registry:
 
         Raises `NoModelError` where there is none to go back to, else as `load`.
         """
-        with self._changing():
+        with self.changing():
             pointer = self._champion()
             if pointer.previous is None:
                 raise NoModelError(
@@ -180,13 +180,13 @@ class Registry:
 
         Raises `NoModelError` where there is none, `BusyError` where it is or was champion.
         """
-        with self._changing():
+        with self.changing():
             directory = self._directory(version)
             if version in {entry.version for entry in self.history()}:
                 raise BusyError(
                     f"{version} is or was champion", where=directory, todo="Champions are kept"
                 )
-            with _unknown(version, directory), storage_errors(directory):
+            with _unknown(version, directory), storage_errors(directory), drafting(self.models):
                 # A draft's name: should we be killed here, the next change sweeps it away.
                 _remove(directory.rename(draft_of(directory)))
 
@@ -287,7 +287,11 @@ class Registry:
         return None
 
     @contextmanager
-    def _changing(self) -> Iterator[None]:
+    def changing(self) -> Iterator[None]:
+        """Hold the registry, and the keys, against every other change.
+
+        Raises `BusyError` where another process holds them for too long.
+        """
         with locked(self.models / ".lock", "the model registry", _PATIENCE):
             self._sweep()
             yield

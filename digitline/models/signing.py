@@ -1,13 +1,16 @@
 """The key pair that signs models: Ed25519 (RFC 8032), made on first use.
 
-The private key stays with the home that trains; to check a signature `signing.pub` alone is
-enough. Every signature is for one purpose: one over a champion's pointer says nothing about a
-version.
+The private key stays with the home that trains; to check signatures the public ones are enough:
+`signing.pub`, and in `trusted` those of pairs that signed before it. What a key in `retired` has
+signed is refused. Every signature is for one purpose: one over a champion's pointer says nothing
+about a version.
 """
 
 import base64
 import binascii
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
@@ -25,12 +28,16 @@ from cryptography.hazmat.primitives.serialization import (
 from pydantic import Field
 
 from digitline.commit import locked, storage_errors, write_bytes
-from digitline.errors import StorageError, TamperedError
+from digitline.errors import RetiredKeyError, StorageError, TamperedError
 from digitline.models.card import Record
 from digitline.models.files import check_private, check_unwritable, read_file
 
 PRIVATE_NAME = "signing.pem"
 PUBLIC_NAME = "signing.pub"
+NEXT_NAME = "next.pem"  # the private key that a rotation is about to sign with
+TRUSTED_NAME = "trusted"
+RETIRED_NAME = "retired"
+_LOCK_NAME = ".lock"
 _PATIENCE = 30.0  # seconds that another process may take to write the pair
 
 
@@ -49,30 +56,47 @@ class Signature(Record):
     value: str = Field(pattern=r"^[A-Za-z0-9+/]{86}==\z")
 
 
+def fingerprint_of(public: Ed25519PublicKey) -> str:
+    """Give the first 16 hex digits of the SHA-256 of a public key."""
+    raw = public.public_bytes(Encoding.Raw, PublicFormat.Raw)
+    return sha256(raw).hexdigest()[:16]
+
+
 @dataclass(frozen=True)
 class Verifier:
-    """Check signatures with the public key."""
+    """Check signatures with the public key, and with those that are trusted beside it.
+
+    `trusted` and `retired` are by their fingerprints; what is retired is trusted nowhere.
+    """
 
     public: Ed25519PublicKey
+    trusted: Mapping[str, Ed25519PublicKey] = field(default_factory=dict)
+    retired: frozenset[str] = frozenset()
 
     @property
     def fingerprint(self) -> str:
-        """The first 16 hex digits of the SHA-256 of the public key."""
-        raw = self.public.public_bytes(Encoding.Raw, PublicFormat.Raw)
-        return sha256(raw).hexdigest()[:16]
+        """The fingerprint of the key that signs today."""
+        return fingerprint_of(self.public)
 
     def check(
         self, purpose: Purpose, content: bytes, signature: Signature, where: Path, todo: str
     ) -> None:
         """Raise `TamperedError`, with `todo` as its advice, unless we signed `content` for this."""
-        if signature.key != self.fingerprint:
+        if signature.key in self.retired:
+            raise RetiredKeyError(
+                f"signed by a key that was retired ({signature.key})",
+                where=where,
+                todo="Use what a newer key has signed, or train again with `digitline retrain`",
+            )
+        public = {**self.trusted, self.fingerprint: self.public}.get(signature.key)
+        if public is None:
             raise TamperedError(
                 f"signed by another key ({signature.key}, not {self.fingerprint})",
                 where=where,
                 todo=f"Use it only with the {PUBLIC_NAME} of the home it was made in",
             )
         try:
-            self.public.verify(_decode(signature.value), _message(purpose, content))
+            public.verify(_decode(signature.value), _message(purpose, content))
         except (InvalidSignature, binascii.Error) as error:
             raise TamperedError("the signature does not match", where=where, todo=todo) from error
 
@@ -84,6 +108,11 @@ class Signer:
     private: Ed25519PrivateKey
 
     @property
+    def fingerprint(self) -> str:
+        """The fingerprint of the key."""
+        return fingerprint_of(self.private.public_key())
+
+    @property
     def verifier(self) -> Verifier:
         """What checks this signer's signatures."""
         return Verifier(self.private.public_key())
@@ -91,13 +120,11 @@ class Signer:
     def sign(self, purpose: Purpose, content: bytes) -> Signature:
         """Sign `content` for `purpose`."""
         value = self.private.sign(_message(purpose, content))
-        return Signature(
-            key=self.verifier.fingerprint, value=base64.b64encode(value).decode("ascii")
-        )
+        return Signature(key=self.fingerprint, value=base64.b64encode(value).decode("ascii"))
 
 
 def open_verifier(keys: Path) -> Verifier:
-    """Load the public key of the directory `keys`.
+    """Load the public keys of the directory `keys`.
 
     Raises `TamperedError` where there is none or it is broken, `StorageError` where others
     could have replaced it.
@@ -111,8 +138,11 @@ def open_verifier(keys: Path) -> Verifier:
             where=path,
             todo=f"Copy {PUBLIC_NAME} from the home the models were made in",
         ) from error
+    check_unwritable(keys)
     check_unwritable(path)
-    return Verifier(_public_key(content, path))
+    # In this order: a key that is retired between the two is found in the second.
+    trusted = _read_keys(keys / TRUSTED_NAME)
+    return Verifier(_public_key(content, path), trusted, frozenset(_read_keys(keys / RETIRED_NAME)))
 
 
 def open_signer(keys: Path) -> Signer:
@@ -124,14 +154,19 @@ def open_signer(keys: Path) -> Signer:
     """
     if not ((keys / PRIVATE_NAME).exists() and (keys / PUBLIC_NAME).exists()):
         _complete_pair(keys)
-    signer = _read_signer(keys / PRIVATE_NAME)
-    if open_verifier(keys).fingerprint != signer.verifier.fingerprint:
+    signer = read_signer(keys / PRIVATE_NAME)
+    verifier = open_verifier(keys)
+    if verifier.fingerprint == signer.fingerprint:
+        return signer
+    if signer.fingerprint not in verifier.trusted:
         raise TamperedError(
             "the private and the public key do not belong together",
             where=keys,
             todo="Put the pair back from a backup",
         )
-    return signer
+    # A rotation was killed between the two.
+    with locked(keys / _LOCK_NAME, "the signing keys", _PATIENCE):
+        return _publish(keys)
 
 
 def can_sign(keys: Path) -> bool:
@@ -143,29 +178,47 @@ def _complete_pair(keys: Path) -> None:
     with storage_errors(keys):
         keys.mkdir(mode=0o700, parents=True, exist_ok=True)
         keys.chmod(0o700)
-    with locked(keys / ".lock", "making the signing keys", _PATIENCE):
+    with locked(keys / _LOCK_NAME, "the signing keys", _PATIENCE):
         if not can_sign(keys):
-            _make_private(keys)
+            _make_first(keys)
         if not (keys / PUBLIC_NAME).exists():
-            public = _read_signer(keys / PRIVATE_NAME).private.public_key()
-            pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-            write_bytes(keys / PUBLIC_NAME, pem)
+            _publish(keys)
 
 
-def _make_private(keys: Path) -> None:
+def make_private(path: Path) -> None:
+    """Make a private key and write it to a file that is its owner's alone."""
+    write_bytes(path, private_pem(Ed25519PrivateKey.generate()), mode=0o600)
+
+
+def private_pem(private: Ed25519PrivateKey) -> bytes:
+    """Write a private key as PEM."""
+    return private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def public_pem(public: Ed25519PublicKey) -> bytes:
+    """Write a public key as PEM."""
+    return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _publish(keys: Path) -> Signer:
+    """Write the public key that belongs to the private one."""
+    signer = read_signer(keys / PRIVATE_NAME)
+    write_bytes(keys / PUBLIC_NAME, public_pem(signer.private.public_key()))
+    return signer
+
+
+def _make_first(keys: Path) -> None:
     if (keys / PUBLIC_NAME).exists():
         raise StorageError(
             "only the public key is here: this home checks models but does not sign them",
             where=keys / PRIVATE_NAME,
             todo="Train in the home that holds the private key, or put the key back",
         )
-    pem = Ed25519PrivateKey.generate().private_bytes(
-        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
-    )
-    write_bytes(keys / PRIVATE_NAME, pem, mode=0o600)
+    make_private(keys / PRIVATE_NAME)
 
 
-def _read_signer(path: Path) -> Signer:
+def read_signer(path: Path) -> Signer:
+    """Read a private key; raises as `open_signer` does."""
     content = read_file(path)
     check_private(path)
     try:
@@ -175,6 +228,24 @@ def _read_signer(path: Path) -> Signer:
     if not isinstance(key, Ed25519PrivateKey):
         raise _broken("private", path)
     return Signer(key)
+
+
+def _read_keys(directory: Path) -> dict[str, Ed25519PublicKey]:
+    """Read the public keys in a directory, each in a file that its fingerprint names."""
+    found: dict[str, Ed25519PublicKey] = {}
+    if not directory.is_dir():
+        return found
+    check_unwritable(directory)
+    with storage_errors(directory):
+        paths = sorted(directory.glob("[!.]*.pub"))
+    for path in paths:
+        with suppress(FileNotFoundError):  # it is being retired
+            public = _public_key(read_file(path), path)
+            check_unwritable(path)
+            if fingerprint_of(public) != path.stem:
+                raise _broken("public", path)
+            found[path.stem] = public
+    return found
 
 
 def _public_key(content: bytes, path: Path) -> Ed25519PublicKey:

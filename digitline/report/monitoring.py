@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import Literal
 
-from digitline.commit import write_bytes
 from digitline.judging.drift import Drift
 from digitline.report.data import Facts, Name, Run, Version
 from digitline.report.index import rebuild_index
-from digitline.report.pages import METRICS_NAME, REPORT_NAME, render_page
+from digitline.report.pages import commit_page, render_page
 
 
 class MonitorReport(Facts):
@@ -26,7 +25,6 @@ def write_monitor(reports: Path, report: MonitorReport) -> Path:
     """Write the page, its metrics and the index of all runs; give the page's path."""
     directory = reports / report.run.id
     page = render_page("monitor.html.j2", report=report)
-    write_bytes(directory / METRICS_NAME, (report.model_dump_json(indent=1) + "\n").encode())
-    write_bytes(directory / REPORT_NAME, page.encode())
+    written = commit_page(directory, report, page)
     rebuild_index(reports)
-    return directory / REPORT_NAME
+    return written

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
+from pydantic import BaseModel
 
-from digitline.commit import write_bytes
+from digitline.commit import Manifest, describe, withdraw, write_bytes, write_manifest
 from digitline.judging.expected import ASSUMPTION
 from digitline.names import printable
 from digitline.report import charts, words
@@ -142,8 +143,17 @@ def write_report(
         page = render_score(report, pictures)
     else:
         raise TypeError("a report and its pictures must be of the same kind")
-    write_bytes(directory / METRICS_NAME, (report.model_dump_json(indent=1) + "\n").encode())
-    write_bytes(directory / REPORT_NAME, page.encode())
+    return commit_page(directory, report, page)
+
+
+def commit_page(directory: Path, report: BaseModel, page: str) -> Path:
+    """Write a page and its metrics into `directory`, and commit them; give the page's path."""
+    withdraw(directory)
+    metrics = (report.model_dump_json(indent=1) + "\n").encode()
+    for name, content in ((METRICS_NAME, metrics), (REPORT_NAME, page.encode())):
+        write_bytes(directory / name, content)
+    shards = tuple(describe(directory / name, rows=0) for name in (METRICS_NAME, REPORT_NAME))
+    write_manifest(directory, Manifest(kind="report", shards=shards))
     return directory / REPORT_NAME
 
 

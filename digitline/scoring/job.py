@@ -4,10 +4,11 @@ import logging
 import re
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from digitline.commit import Manifest, read_manifest, write_bytes
 from digitline.errors import DataError, SettingsError
+from digitline.records import RecordError, from_bytes, to_bytes
 
 _log = logging.getLogger("digitline")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -42,18 +43,18 @@ def read_last(jobs: Path, name: str) -> LastRun | None:
     """Read what a job remembers, `None` where it has not run; `DataError` where it is damaged."""
     path = _file(jobs, name)
     try:
-        return LastRun.model_validate_json(path.read_bytes())
+        return from_bytes(path.read_bytes(), LastRun)
     except FileNotFoundError:
         return None
-    except ValidationError as error:
+    except RecordError as error:
         raise DataError(
-            "what the job remembers cannot be understood", where=path, todo="Remove the file"
+            f"what the job remembers {error}", where=path, todo="Remove the file"
         ) from error
 
 
 def write_last(jobs: Path, name: str, last: LastRun) -> None:
     """Let a job remember a run."""
-    write_bytes(_file(jobs, name), last.model_dump_json().encode())
+    write_bytes(_file(jobs, name), to_bytes(last))
 
 
 def _file(jobs: Path, name: str) -> Path:

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from digitline.commit import write_bytes
 from digitline.errors import DataError
 from digitline.judging.census import Census
+from digitline.records import RecordError, from_bytes, to_bytes
 
 # From so many images on a measure is known well enough, and stays as it is.
 ENOUGH = 2000
@@ -52,19 +53,19 @@ def read_usual(jobs: Path, name: str, basis: str, normaliser: str) -> Usual:
     """Read what is usual for a job; nothing is, before it has run. `DataError` where damaged."""
     path = _file(jobs, name)
     try:
-        usual = Usual.model_validate_json(path.read_bytes())
+        usual = from_bytes(path.read_bytes(), Usual)
     except FileNotFoundError:
         return Usual(basis=basis, normaliser=normaliser)
-    except ValidationError as error:
+    except RecordError as error:
         raise DataError(
-            "what is usual for the job cannot be understood", where=path, todo="Remove the file"
+            f"what is usual for the job {error}", where=path, todo="Remove the file"
         ) from error
     return usual.under(basis, normaliser)
 
 
 def write_usual(jobs: Path, name: str, usual: Usual) -> None:
     """Let a job remember what is usual for it."""
-    write_bytes(_file(jobs, name), usual.model_dump_json().encode())
+    write_bytes(_file(jobs, name), to_bytes(usual))
 
 
 def _file(jobs: Path, name: str) -> Path:

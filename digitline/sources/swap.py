@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from digitline.commit import storage_errors
+from digitline.commit import drafting, storage_errors
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -30,10 +30,10 @@ def replacing_directory(directory: Path) -> Iterator[Path]:
     Only one process at a time may replace a directory: hold a lock. Raises `StorageError`.
     """
     directory = directory.resolve()  # a link stays a link
-    with storage_errors(directory):
+    with storage_errors(directory), drafting(directory.parent):
         _tidy(directory)
         draft = directory.with_name(f".{directory.name}.{_DRAFT}-{secrets.token_hex(6)}")
-        draft.mkdir(parents=True)
+        draft.mkdir()
         try:
             yield draft
             if directory.exists():

@@ -107,7 +107,7 @@ def test_the_kernel_exchanges_where_it_can(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_written_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(self: Path, **_: object) -> None:
+    def refuse(self: Path, *_: object, **__: object) -> None:
         raise OSError(errno.EROFS, "Read-only file system", str(self))
 
     monkeypatch.setattr(Path, "mkdir", refuse)
