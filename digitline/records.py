@@ -20,7 +20,7 @@ class RecordError(ValueError):
 
 
 def to_bytes(record: BaseModel) -> bytes:
-    """Write a record, of one field at least, as JSON with its digest as the last key."""
+    """Write a record as JSON with its digest as the last key, `sha256`, which none of its own is."""
     text = record.model_dump_json(indent=2).removesuffix("\n}").encode()
     digest = sha256(text).hexdigest()
     return text + f',\n  "{_KEY}": "{digest}"\n}}\n'.encode()

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from digitline.commit import MANIFEST_NAME, read_manifest, storage_errors
-from digitline.errors import IncompatibleError, NoModelError
+from digitline.errors import IncompatibleError, NoModelError, RetiredKeyError
 from digitline.home import Home
 from digitline.keeping.retention import Item, Kind
 from digitline.models.card import Card
@@ -41,10 +41,13 @@ def take_inventory(home: Home) -> tuple[Item, ...]:
 
 
 def _cards(registry: Registry) -> dict[str, Card]:
-    """Read every card there is; a model of another version of Digitline is left alone."""
+    """Read every card there is.
+
+    A model of another version of Digitline is left alone, and so is one whose key was retired.
+    """
     cards: dict[str, Card] = {}
     for version in registry.versions():
-        with suppress(IncompatibleError):
+        with suppress(IncompatibleError, RetiredKeyError):
             cards[version] = registry.card(version)
     return cards
 

@@ -17,6 +17,7 @@ from digitline.errors import (
     DigitlineError,
     IncompatibleError,
     NoModelError,
+    RetiredKeyError,
     TamperedError,
 )
 from digitline.models.bundle import Model, load, load_card, save
@@ -280,7 +281,7 @@ class Registry:
         for version in self.versions()[-1:]:
             try:
                 card = self.card(version)
-            except IncompatibleError:  # of a newer Digitline, so not of this run
+            except (IncompatibleError, RetiredKeyError):  # so not of this run
                 return None
             if (card.run, card.model.sha256) == (run, sha256):
                 return version

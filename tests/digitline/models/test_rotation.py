@@ -89,9 +89,23 @@ def test_what_a_retired_key_signed_is_refused_with_the_reason(shelf: Shelf) -> N
             use("m0001")
     with pytest.raises(RetiredKeyError):
         registry.rollback(reason="", run="r", created=NOON)
+    assert [key.models for key in list_keys(registry)] == [("m0002",), ("m0001",)]
     (registry.keys / TRUSTED_NAME / f"{before}.pub").write_bytes(kept)
     with pytest.raises(RetiredKeyError):
         registry.card("m0001")
+
+
+def test_work_goes_on_where_all_models_are_of_a_retired_key(shelf: Shelf) -> None:
+    registry, before = shelf.registry, current(shelf.registry)
+    (registry.models / POINTER_NAME).unlink()
+    shutil.rmtree(registry.models / "m0001")
+    assert shelf.add(promote=False) == "m0002", "no champion is in the way of retiring its key"
+    shelf.registry.promote("m0002", reason="", run="r", created=NOON, repair=True)
+    rotate(registry)
+    challenger = shelf.add()
+    retire(registry, before)
+    assert shelf.add() == "m0004"
+    assert (challenger, registry.champion()) == ("m0003", "m0004")
 
 
 def test_the_key_in_use_is_not_retired(shelf: Shelf) -> None:
