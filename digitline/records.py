@@ -20,7 +20,7 @@ class RecordError(ValueError):
 
 
 def to_bytes(record: BaseModel) -> bytes:
-    """Write a record as JSON with its digest as the last key, `sha256`, which none of its own is."""
+    """Write a record as JSON with its digest as its last key: `sha256`, so none of its own."""
     text = record.model_dump_json(indent=2).removesuffix("\n}").encode()
     digest = sha256(text).hexdigest()
     return text + f',\n  "{_KEY}": "{digest}"\n}}\n'.encode()
