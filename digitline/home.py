@@ -52,6 +52,12 @@ class Home:
         return self.data / "corrections"
 
     @property
+    def errata(self) -> tuple[Path, ...]:
+        """Lists of labels known to be wrong: those of MNIST, then those of this home."""
+        places = dict.fromkeys(root / "data" / "errata" for root in (CHECKOUT, self.root))
+        return tuple(file for place in places for file in sorted(place.glob("*.csv")))
+
+    @property
     def reports(self) -> Path:
         """Generated HTML and its `metrics.json`, a directory a run."""
         return self.root / "reports"

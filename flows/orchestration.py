@@ -70,6 +70,8 @@ def _environment(home: Home) -> dict[str, str]:
         "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
         # Our own lines go to Prefect's server as well, so its UI shows them.
         "PREFECT_LOGGING_EXTRA_LOGGERS": "digitline",
+        # Stages also run outside of flows, where Prefect would warn of every such line.
+        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
         # Prefect's lines would double ours; errors are told once, by the command line.
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     }

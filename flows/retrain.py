@@ -226,7 +226,7 @@ def _prepare(sources: Sequence[str], settings: Settings, clock: Clock) -> Prepar
         ]
     with clock.stage("split"):
         corrected = None if corrections is None else corrections.rows
-        split = split_by_digest(origins, home.splits, settings.shares, corrected)
+        split = split_by_digest(origins, home.splits, settings.shares, corrected, home.errata)
     with clock.stage("practise"):
         practice = _practise(split, settings)
     pictures = sum((rows.pictures for rows in normalised.values()), Census())
@@ -262,6 +262,7 @@ def _plan(prepared: Prepared, settings: Settings) -> Plan:
             calibration=split.identity("calibration"),
             test=split.identity("test"),
             corrections=_corrections(prepared, settings),
+            relabelled=split.relabelled,
             practice=None if prepared.practice is None else prepared.practice.rows,
         ),
         recipe_name=Path(settings.recipe).stem,
@@ -471,7 +472,7 @@ def _report(
         if champion is None
         else report_data.Version(version=champion, error=evaluated.champion_error),
         recipe=report_data.Recipe(name=str(facts.recipe["name"]), values=facts.recipe),
-        data=describe_data(prepared.data_sets, prepared.digits, facts.data.corrections),
+        data=describe_data(prepared.data_sets, prepared.digits, facts.data),
         lineage=report_data.Lineage(
             normaliser=facts.normaliser,
             seed=facts.seed,

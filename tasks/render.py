@@ -100,16 +100,17 @@ def render_retrain(
 def describe_data(
     data_sets: Mapping[str, Ingested],
     digits: Mapping[str, Sequence[int]],
-    corrections: card.Corrections | None,
+    learned: card.Data,
 ) -> Data:
     """Say what a model is made from: the data sets by name, and the digits in each part."""
-    ingested = data_sets.values()
+    ingested, corrections = data_sets.values(), learned.corrections
     return Data(
         name=", ".join(data_sets),
         parts=tuple(Part(name=part, digits=tuple(counts)) for part, counts in digits.items()),
         checks=tuple(_check(outcome) for each in ingested for outcome in each.facts.outcomes),
         dropped=tuple(_dropped([each.directory for each in ingested])),
         corrections=None if corrections is None else Corrections.model_validate(corrections),
+        relabelled=learned.relabelled,
     )
 
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from digitline.commit import Manifest, read_manifest
 from digitline.errors import DataError
+from digitline.learning.errata import read_errata
 from digitline.learning.parts import (
     CALIBRATION,
     CORRECTIONS,
@@ -41,6 +42,8 @@ class Split(BaseModel):
     test: Path
     digits: dict[str, tuple[int, ...]]
     """Images of each digit, by part."""
+    relabelled: int = 0
+    """Images whose label the errata put right."""
 
     def identity(self, part: str) -> Rows:
         """Give the number of rows of a part and the digest of its files."""
@@ -51,20 +54,29 @@ class Split(BaseModel):
 
 @stage()
 def split_by_digest(
-    origins: Sequence[Origin], cache: Path, shares: Shares, corrections: Path | None = None
+    origins: Sequence[Origin],
+    cache: Path,
+    shares: Shares,
+    corrections: Path | None = None,
+    errata: Sequence[Path] = (),
 ) -> Split:
-    """Split the rows of the data sets, and what people corrected, into a directory in `cache`."""
+    """Split the rows of the data sets, and what people corrected, into a directory in `cache`.
+
+    `errata` are files of labels known to be wrong.
+    """
+    known = read_errata(errata)
     corrected = [] if corrections is None else [Origin(CORRECTIONS, corrections)]
     key = digest_of(
         {
             "origins": [_identity(origin) for origin in (*origins, *corrected)],
             "shares": shares.model_dump(),
             "normaliser": NORMALISER,
+            "errata": sorted((row_id.hex(), entry.digit) for row_id, entry in known.items()),
         }
     )
     directory = cache / key[:16]
     manifest = read_manifest(directory) or split_rows(
-        origins, directory, shares, NORMALISER, key, corrections
+        origins, directory, shares, NORMALISER, key, corrections, known
     )
     _require_rows(manifest, directory)
     names = [origin.name for origin in (*origins, *corrected)]
@@ -75,10 +87,12 @@ def split_by_digest(
         calibration=directory / CALIBRATION,
         test=directory / TEST,
         digits=manifest.facts["digits"],
+        relabelled=manifest.facts["relabelled"],
     )
     _log.info(
-        "  split      %s",
+        "  split      %s%s",
         ", ".join(f"{sum(counts):,} {part}" for part, counts in split.digits.items()),
+        f"; {split.relabelled:,} labels put right by errata" if split.relabelled else "",
     )
     return split
 

@@ -5,13 +5,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
 
 from digitline.commit import Manifest, describe, write_manifest
+from digitline.learning.errata import Errata, put_right
 from digitline.learning.split import PARTS, Shares, assign
-from digitline.rows import RowWriter, digests, normalised_schema, read_batches, writing
+from digitline.rows import RowWriter, digests, labels, normalised_schema, read_batches, writing
 
 VALIDATION = "validation.parquet"
 CALIBRATION = "calibration.parquet"
@@ -27,6 +29,8 @@ class Origin:
     test: Path | None = None
 
 
+# Parts in which errata are put right; a row that people corrected has their word instead.
+AMENDED = ("train", "validation", "calibration")
 # Rows that people corrected: a data set of their own, which only trains.
 CORRECTIONS = "corrections"
 
@@ -43,6 +47,7 @@ def split_rows(
     normaliser: str,
     key: str,
     corrections: Path | None = None,
+    errata: Errata = MappingProxyType({}),
 ) -> Manifest:
     """Split data sets into `train-NAME`, `validation`, `calibration`, `test` files; commit them.
 
@@ -52,6 +57,7 @@ def split_rows(
     Rows of `corrections` all go to training, in place of a training row of the same image: people
     were asked about hard images, and a part that judges or calibrates must not be harder than what
     it stands for. For the same reason an image that is held out stays where it is, as it is.
+    `errata` put labels right in every part but the test rows, which are what they are.
     """
     writers = _open_writers(origins, directory, normaliser, corrected=corrections is not None)
     corrected = set() if corrections is None else set(_ids(corrections))
@@ -61,7 +67,7 @@ def split_rows(
             _pass_test_rows(origin, writers, seen)
         corrected -= seen
         for origin in origins:
-            _divide_train_rows(origin, writers, seen, shares, corrected)
+            _divide_train_rows(origin, writers, seen, shares, corrected, errata)
         if corrections is not None:
             for batch in read_batches(corrections):
                 writers.write(train_name(CORRECTIONS), batch.filter(_among(batch, corrected)))
@@ -70,7 +76,7 @@ def split_rows(
         shards=tuple(
             describe(directory / name, writer.rows) for name, writer in writers.by_name.items()
         ),
-        facts={"key": key, "digits": writers.counts()},
+        facts={"key": key, "digits": writers.counts(), "relabelled": writers.relabelled},
     )
     write_manifest(directory, manifest)
     return manifest
@@ -99,6 +105,7 @@ class _Writers:
     stack: ExitStack
     by_name: dict[str, RowWriter]
     digits: Counter[tuple[str, int]] = field(default_factory=Counter)
+    relabelled: int = 0
 
     def write(self, name: str, batch: pa.RecordBatch) -> None:
         if batch.num_rows == 0:
@@ -131,7 +138,12 @@ def _pass_test_rows(origin: Origin, writers: _Writers, seen: set[bytes]) -> None
 
 
 def _divide_train_rows(
-    origin: Origin, writers: _Writers, seen: set[bytes], shares: Shares, corrected: set[bytes]
+    origin: Origin,
+    writers: _Writers,
+    seen: set[bytes],
+    shares: Shares,
+    corrected: set[bytes],
+    errata: Errata,
 ) -> None:
     for batch in read_batches(origin.train):
         new = batch.filter(_unseen(batch, seen))
@@ -142,13 +154,17 @@ def _divide_train_rows(
                 new.filter(pa.array(again & (part != "train"))).column("id").to_pylist()
             )
             part[again & (part == "train")] = CORRECTIONS
+        right = put_right(new, errata)
+        amended = (labels(right) != labels(new)) & np.isin(part, AMENDED)
+        writers.relabelled += int(amended.sum())
         for name, file in (
             ("train", train_name(origin.name)),
             ("validation", VALIDATION),
             ("calibration", CALIBRATION),
             ("test", TEST),
         ):
-            writers.write(file, new.filter(pa.array(part == name)))
+            rows = right if name in AMENDED else new
+            writers.write(file, rows.filter(pa.array(part == name)))
 
 
 def _among(batch: pa.RecordBatch, ids: set[bytes]) -> pa.Array:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
+from threadpoolctl import threadpool_limits
 
 from digitline.learning.feed import scale
 from digitline.learning.split import draw
@@ -104,7 +105,8 @@ def _fit(digits: NDArray[np.uint8], labels: NDArray[np.int8], seed: int) -> MLPC
         max_iter=_EPOCHS,
         random_state=seed,
     )
-    with warnings.catch_warnings():
+    # So small that threads would only wait for each other.
+    with threadpool_limits(1), warnings.catch_warnings():
         # A few epochs are enough, and all it is given.
         warnings.simplefilter("ignore", ConvergenceWarning)
         return network.fit(scale(digits), labels)

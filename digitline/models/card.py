@@ -73,6 +73,7 @@ class Data(Record):
     calibration: Rows | None = None
     test: Rows
     corrections: Corrections | None = None
+    relabelled: int = Field(0, ge=0, description="images whose label the errata put right")
     practice: Rows | None = Field(None, description="renderings of training rows, if any")
 
 

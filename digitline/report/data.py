@@ -256,6 +256,7 @@ class Data(Facts):
     dropped: tuple[Dropped, ...] = ()
     suspects: Suspects | None = None
     corrections: Corrections | None = None
+    relabelled: int = 0
 
     @property
     def images(self) -> tuple[Part, ...]:

@@ -37,7 +37,7 @@ DROPPED = pa.schema(
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 # Other things lie there.
 _RESERVED = frozenset(
-    {"corrections", "jobs", "normalised", "practice", "runs", "samples", "splits"}
+    {"corrections", "errata", "jobs", "normalised", "practice", "runs", "samples", "splits"}
 )
 _ATTEMPTS = 5
 _BATCH_ROWS = 256  # raw rows may be photographs of some megabytes each
