@@ -25,10 +25,11 @@ from digitline.report.pages import REPORT_NAME
 from digitline.report.words import score_headline
 from digitline.runs import Run, claim, now, open_run
 from digitline.scoring.bulk import Bulk
+from digitline.scoring.changes import compare
 from digitline.scoring.crew import Crew, warm_up
 from digitline.scoring.export import Format
 from digitline.scoring.job import LastRun, check_name, read_last, write_last
-from digitline.scoring.past import Past, compare, write_index
+from digitline.scoring.past import Past, write_index
 from digitline.scoring.reasons import Tolerance
 from digitline.scoring.results import Counts, ScoredShard, shard_files, sweep
 from digitline.scoring.shard import Task

@@ -6,12 +6,14 @@ is none by the network's activations, is kept on it as one more fitted attribute
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from digitline.rows import PIXELS
+from digitline.pixels.normalise import inked_rows
+from digitline.rows import PIXELS, SIDE
 
 if TYPE_CHECKING:
     from sklearn.calibration import CalibratedClassifierCV
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 DIGITS = 10
 # Rows scored at once: enough to keep the matrix products busy, small enough for the cache.
 BATCH = 4096
+_GROUP = 1024
+_ALL = slice(None)
 _GUARD = "guard_"
 
 
@@ -60,11 +64,13 @@ def read(estimator: Any, px: NDArray[np.uint8]) -> Reading:  # noqa: ANN401 - sc
     probabilities = np.empty((len(px), DIGITS), np.float32)
     oddness = np.zeros(len(px), np.float32)
     guard = getattr(estimator, _GUARD, None)
-    for part, ink in _batches(px):
-        if guard is None:
+    if guard is None:
+        for part, ink in _batches(px):
             probabilities[part] = estimator.predict_proba(ink)
-        else:
-            probabilities[part], oddness[part] = _read_guarded(estimator, guard, ink)
+    else:
+        for places, seen in _alike(px):
+            ink = to_ink(px[places, seen])
+            probabilities[places], oddness[places] = _read_guarded(estimator, guard, ink, seen)
     return Reading(probabilities, oddness, np.zeros(len(px), np.bool_))
 
 
@@ -75,30 +81,69 @@ def activations(network: "MLPClassifier", px: NDArray[np.uint8]) -> NDArray[np.f
 
 
 def _read_guarded(
-    calibrated: "CalibratedClassifierCV", guard: "MLPClassifier", ink: NDArray[np.float32]
+    calibrated: "CalibratedClassifierCV",
+    guard: "MLPClassifier",
+    ink: NDArray[np.float32],
+    seen: slice,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Pass through the network once, for both: (n, 10) probabilities and (n,) oddness."""
+    """Pass through the network once, for both: (n, 10) probabilities and (n,) oddness.
+
+    `ink` are the pixels that are `seen`, all others being black.
+    """
     (member,) = calibrated.calibrated_classifiers_
     into, out = guard.coefs_
     units = np.repeat(guard.intercepts_[0][None], len(ink), axis=0)
     logits, row = ink, 0
-    for layer in layers(network_of(calibrated), ink):
+    for layer in layers(network_of(calibrated), ink, seen):
         units += layer @ into[row : row + layer.shape[1]]
         logits, row = layer, row + layer.shape[1]
     oddness = np.maximum(units, 0) @ out[:, 0] + guard.intercepts_[1][0]
     return member.calibrators[0].predict(softmax(logits)), oddness
 
 
-def layers(network: Layered, ink: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
-    """Yield the outputs of each layer of a ReLU network, the last one before its softmax."""
+def layers(
+    network: Layered, ink: NDArray[np.float32], seen: slice = _ALL
+) -> Iterator[NDArray[np.float32]]:
+    """Yield the outputs of each layer of a ReLU network, the last one before its softmax.
+
+    `ink` (n, h) are the pixels that are `seen`, all others being black.
+    """
     assert network.activation == "relu"
+    first, *others, _ = network.coefs_
     values = ink
-    for weights, bias in zip(network.coefs_[:-1], network.intercepts_[:-1], strict=True):
-        values = values @ weights
+    for weights, bias in zip((first[seen], *others), network.intercepts_[:-1], strict=True):
+        values = _multiply(values, weights)
         values += bias
         np.maximum(values, 0, out=values)
         yield values
     yield values @ network.coefs_[-1] + network.intercepts_[-1]
+
+
+def _multiply(values: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Multiply (n, h) by (h, k), passing over the zeros between the members of a committee."""
+    product = np.empty((len(values), weights.shape[1]), np.float32)
+    for rows, columns in diagonal_blocks(weights):
+        np.matmul(values[:, rows], weights[rows, columns], out=product[:, columns])
+    return product
+
+
+def diagonal_blocks(weights: NDArray[np.float32]) -> list[tuple[slice, slice]]:
+    """Split a (h, k) matrix into the blocks along its diagonal, beyond which all is zero."""
+    height, width = weights.shape
+    if weights[0, -1] or weights[-1, 0]:
+        return [(slice(0, height), slice(0, width))]
+    filled = weights != 0
+    first = np.where(filled.any(axis=1), filled.argmax(axis=1), width)
+    after = np.where(filled.any(axis=1), width - filled[:, ::-1].argmax(axis=1), 0)
+    reached = np.maximum.accumulate(after)
+    to_come = np.minimum.accumulate(first[::-1])[::-1]
+    ends = np.flatnonzero(reached[:-1] <= to_come[1:]) + 1
+    rows = [0, *ends.tolist(), height]
+    columns = [0, *reached[ends - 1].tolist(), width]
+    return [
+        (slice(*some), slice(*others))
+        for some, others in zip(pairwise(rows), pairwise(columns), strict=True)
+    ]
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -107,8 +152,26 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
+def to_ink(px: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Scale pixels to what a network is fed: from 0 for black to 1."""
+    return np.divide(px, np.float32(255), dtype=np.float32)
+
+
 def _batches(px: NDArray[np.uint8]) -> Iterator[tuple[slice, NDArray[np.float32]]]:
     for start in range(0, len(px), BATCH):
         part = slice(start, start + BATCH)
-        rows = px[part].reshape(-1, PIXELS)
-        yield part, np.divide(rows, np.float32(255), dtype=np.float32)
+        yield part, to_ink(px[part].reshape(-1, PIXELS))
+
+
+def _alike(px: NDArray[np.uint8]) -> Iterator[tuple[NDArray[np.intp], slice]]:
+    """Group n digits by where they begin: the places of some, and the pixels they may ink.
+
+    A digit of 20 rows leaves 8 blank, which need not be multiplied.
+    """
+    inked = inked_rows(px.reshape(-1, SIDE, SIDE))
+    order = np.argsort(inked.argmax(axis=1), kind="stable")
+    for start in range(0, len(px), _GROUP):
+        part = order[start : start + _GROUP]
+        rows = np.flatnonzero(inked[part].any(axis=0))
+        first, after = (int(rows[0]), int(rows[-1]) + 1) if len(rows) else (0, 1)
+        yield part, slice(first * SIDE, after * SIDE)

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from digitline.pixels.planes import Plane, distance, pad
 from digitline.pixels.strokes import stroke_width
 
+# Labels of a mask of one piece: that piece's, and that of no ink.
+_ONE: Final = 2
 _MOST_PIECES: Final = 48
 _EDGE: Final = 0.015
 _FEW: Final = 2
@@ -56,7 +58,10 @@ def keep_one_digit(mask: Plane, traces: Plane, *, crowded: bool) -> Findings:
     Pieces that faint `traces` (h, w) of ink join are one. A picture that may be `crowded` can
     show what belongs to others, coming in from its edges.
     """
-    labels, stats = _label(mask, traces)
+    count, labels = _connect(mask, traces)
+    if count == _ONE:  # and nothing to tell it from
+        return Findings(mask, _box(mask), pieces=1)
+    stats = _measure_labels(labels, count, mask)
     areas = stats[1:, cv2.CC_STAT_AREA]
     inked = np.count_nonzero(areas)
     order = np.argsort(-areas, kind="stable")[: min(inked, _MOST_PIECES)] + 1
@@ -69,22 +74,30 @@ def keep_one_digit(mask: Plane, traces: Plane, *, crowded: bool) -> Findings:
     kept = np.zeros(len(stats), np.bool_)
     kept[order[cluster]] = True
     digit = np.where(kept[labels], mask, 0).astype(np.uint8)
-    left, top, width, height = cv2.boundingRect(digit)
     removed = ("box",) * bool(boxes.any())
     removed += ("edge strokes",) * bool(foreign.any())
     removed += ("specks",) * bool((~cluster & ~foreign & ~boxes).any())
     doubt = _doubt(pieces, cluster, coarse, mask)
-    return Findings(digit, (left, top, width, height), removed, doubt, int(inked))
+    return Findings(digit, _box(digit), removed, doubt, int(inked))
 
 
-def _label(mask: Plane, traces: Plane) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+def _box(mask: Plane) -> tuple[int, int, int, int]:
+    left, top, width, height = cv2.boundingRect(mask)
+    return left, top, width, height
+
+
+def _connect(mask: Plane, traces: Plane) -> tuple[int, NDArray[np.int32]]:
     """Label the pieces of a mask, (h, w), over gaps of two pixels and along traces.
 
-    The table has left, top, width, height and area of each label's own ink, 0 where it has none.
+    Gives how many labels there are, that of no ink among them, and the label of each pixel.
     """
     bridged = cv2.bitwise_or(cv2.dilate(mask, np.ones((3, 3), np.uint8)), traces)
-    count, found = cv2.connectedComponents(bridged, connectivity=8)
-    labels = np.asarray(found, np.int32)
+    count, labels = cv2.connectedComponents(bridged, connectivity=8)
+    return count, np.asarray(labels, np.int32)
+
+
+def _measure_labels(labels: NDArray[np.int32], count: int, mask: Plane) -> NDArray[np.float64]:
+    """Give left, top, width, height and area of each label's own ink, 0 where it has none."""
     down, across = np.nonzero(mask)
     owners = labels[down, across]
     order = np.argsort(owners, kind="stable")
@@ -95,7 +108,7 @@ def _label(mask: Plane, traces: Plane) -> tuple[NDArray[np.int32], NDArray[np.fl
         table[inked, column] = first
         table[inked, column + 2] = np.maximum.reduceat(places, starts) - first + 1
     table[inked, 4] = areas
-    return labels, table
+    return table
 
 
 def _measure(stats: NDArray[np.float64], shape: tuple[int, ...]) -> _Pieces:

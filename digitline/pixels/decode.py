@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from digitline.pixels.png import decode_plain_png
+
 Reason = Literal["empty", "truncated", "unsupported", "too-large", "animated", "unreadable"]
 
 # Raster formats whose content can be told from its first bytes; MPO (many phones' JPEG)
@@ -36,6 +38,7 @@ _MAGIC: Final = {
 # One digit needs no more than this many pixels on the shorter side: the thinnest of strokes
 # (0.01 of a height that is 0.39 of the frame) is still a pixel wide.
 DETAIL: Final = 240
+_GREY_AXES: Final = 2
 _EIGHT_BITS: Final = 255
 _TWELVE_BITS: Final = 4095
 _SIXTEEN_BITS: Final = 65535
@@ -86,6 +89,9 @@ def decode(content: bytes, limits: Limits, *, detail: int = DETAIL) -> NDArray[n
         raise UndecodableError(
             "too-large", f"{len(content):,} bytes; the limit is {limits.max_bytes:,}"
         )
+    plain = decode_plain_png(content)
+    if plain is not None and plain.shape[0] * plain.shape[1] <= limits.max_pixels:
+        return _shrink(plain if plain.ndim == _GREY_AXES else _plain(plain), detail)
     with (
         _silence(content),
         _explained(content),

@@ -86,20 +86,26 @@ def resembles_mnist(digits: NDArray[np.uint8]) -> NDArray[np.bool_]:
     Full contrast, on a paper of zeros, the longer side of the ink's box 19 or 20 pixels, the
     centre of mass within a pixel of (14, 14): a picture that came another way hardly fits.
     """
-    digits = np.ascontiguousarray(digits)
-    # Seven words of four pixels make a row, seven of eight a pair of rows: a word holds ink if
-    # it is not zero.
-    quads = digits.view(np.uint32)
-    rows = np.bitwise_or.reduce([quads[:, :, column] for column in range(7)])
-    pairs = digits.reshape(-1, 14, 2 * _SIDE).view(np.uint64)
-    columns = np.bitwise_or.reduce([pairs[:, row] for row in range(14)]).view(np.uint8)
-    tall = _extent(rows > 0)
-    wide = _extent((columns[:, :_SIDE] | columns[:, _SIDE:]) > 0)
-    longer = np.maximum(tall, wide)
+    longer = longer_sides(digits)
     flat = digits.reshape(-1, _SIDE * _SIDE)
     bright = flat.max(axis=1, initial=0) >= _WHITE - 1
     fits = ((longer == _BOX) | (longer == _BOX - 1)) & bright & _centred(flat)
     return np.asarray(fits, np.bool_)
+
+
+def longer_sides(digits: NDArray[np.uint8]) -> NDArray[np.intp]:
+    """Measure the longer side of the ink's box in each of (n, 28, 28) pictures: (n,) pixels."""
+    # Seven words of eight pixels make a pair of rows: a word holds ink if it is not zero.
+    pairs = np.ascontiguousarray(digits).reshape(-1, 14, 2 * _SIDE).view(np.uint64)
+    columns = np.bitwise_or.reduce([pairs[:, row] for row in range(14)]).view(np.uint8)
+    wide = _extent((columns[:, :_SIDE] | columns[:, _SIDE:]) > 0)
+    return np.asarray(np.maximum(_extent(inked_rows(digits)), wide))
+
+
+def inked_rows(digits: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Say which rows of each of (n, 28, 28) pictures hold ink: (n, 28)."""
+    quads = np.ascontiguousarray(digits).view(np.uint32)  # seven words of four pixels a row
+    return np.asarray(np.bitwise_or.reduce([quads[:, :, column] for column in range(7)]) > 0)
 
 
 def _extent(touched: NDArray[np.bool_]) -> NDArray[np.intp]:

@@ -38,12 +38,13 @@ _WEIGHTS: Final = (
     (0.297, 0.537, 0.019),  # many lines erased
     (0.088, 0.438, -0.019),  # sides touched without lines
 )
+_COLUMNS: Final = np.array(_WEIGHTS).T
 _USUAL: Final = 0.741
 
 
 def judge(view: View) -> float:
     """Estimate which share of the digit's ink a view got right, about 0 to 1."""
-    usual, spread, weight = np.array(_WEIGHTS).T
+    usual, spread, weight = _COLUMNS
     far = np.clip((np.array(list(cues(view).values())) - usual) / spread, -4, 4)
     return _USUAL + float(far @ weight)
 

@@ -97,6 +97,9 @@ def _cover(mask: Plane) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
     height, width = mask.shape
     strips = min(_STRIPS, width)
     profile = np.asarray(cv2.resize(mask, (strips, height), interpolation=cv2.INTER_AREA))
+    if profile[:, [0, -1]].max() <= _REACHING:
+        nothing = np.zeros((len(_SLOPES), height))
+        return nothing.astype(np.float32), nothing.astype(np.intp)
     picked = profile.ravel()[_paths(height, width, strips)]
     reaching = np.count_nonzero(picked[..., [0, -1]] > _REACHING, axis=2)
     coverage = picked.mean(axis=2, dtype=np.float32) / 255 * (reaching > 0)

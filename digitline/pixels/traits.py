@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digitline.pixels.normalise import Diagnosis, Normalised, Pictures
+from digitline.pixels.normalise import Diagnosis, Normalised, Pictures, longer_sides
 from digitline.pixels.planes import Plane, grey
 
 # The columns of what `measure_traits` gives.
@@ -46,21 +46,41 @@ def _passed(images: Pictures, digits: NDArray[np.uint8]) -> NDArray[np.intp]:
     if not small:
         return np.empty(0, np.intp)
     places = np.array(small)
-    pictures, made = np.stack([images[place] for place in small]), digits[places]
-    same = (pictures == made).all((1, 2)) | (~pictures == made).all((1, 2))
-    return np.asarray(places[same & made.any((1, 2))])
+    pictures, made = (_words(np.array([row[place] for place in small])) for row in (images, digits))
+    same = (pictures == made).all(axis=1) | (~pictures == made).all(axis=1)
+    return np.asarray(places[same & made.any(axis=1)])
+
+
+def _words(pictures: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """View (n, 28, 28) pictures as words of eight pixels, which are quickly compared."""
+    return pictures.reshape(len(pictures), -1).view(np.uint64)
 
 
 def _traits_of_digits(passed: NDArray[np.uint8], light: NDArray[np.bool_]) -> NDArray[np.float32]:
-    digits = passed.astype(np.int16)
-    steps, squares = _steps(digits)
+    flat = passed.reshape(len(passed), _SIDE * _SIDE)
+    across = np.asarray(cv2.absdiff(flat[:, 1:], flat[:, :-1]), np.uint8)
+    across[:, _SIDE - 1 :: _SIDE] = 0  # from the end of a row to the next
+    down = np.asarray(cv2.absdiff(flat[:, _SIDE:], flat[:, :-_SIDE]), np.uint8)
+    steps = _sum(across) + _sum(down)
+    squares = _sum_squares(across) + _sum_squares(down)
     # A stroke of width w and length l covers w * l and has 2 * l of edge; along slanted edges
     # rows and columns together count 4 / pi too much.
-    stroke = 2 * digits.sum((1, 2)) / (steps * np.pi / 4)
-    framing = np.maximum(_span(digits, 1), _span(digits, 2)) / _SIDE
+    stroke = 2 * _sum(flat) / (steps * np.pi / 4)
+    framing = longer_sides(passed) / _SIDE
     edge = steps * _WHITE / squares
-    columns = (light, digits.max((1, 2)), framing, stroke / _BOX, edge / _BOX)
+    columns = (light, flat.max(axis=1), framing, stroke / _BOX, edge / _BOX)
     return np.stack([np.asarray(column, np.float32) for column in columns], axis=1)
+
+
+def _sum(rows: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Sum (n, w) values along each row: (n,)."""
+    return np.asarray(cv2.reduce(rows, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S), np.float64)[:, 0]
+
+
+def _sum_squares(rows: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Sum the squares of (n, w) values along each row: (n,)."""
+    values = rows.astype(np.float32)
+    return np.asarray(np.einsum("nw,nw->n", values, values), np.float64)
 
 
 def _traits_of(image: NDArray[np.uint8], diagnosis: Diagnosis) -> tuple[float, ...]:
@@ -99,8 +119,3 @@ def _steps(
         step[step < least] = 0
         total += step.sum((1, 2)), np.einsum("nij,nij->n", step, step)
     return total[0], total[1]
-
-
-def _span(digits: NDArray[np.int16], axis: int) -> NDArray[np.intp]:
-    touched = np.asarray(digits.any(axis=axis))
-    return np.asarray(touched.shape[1] - touched[:, ::-1].argmax(1) - touched.argmax(1))

@@ -1,6 +1,6 @@
 """Views of a picture: which side is ink, where the paper is, and what of the ink is a digit."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -20,6 +20,9 @@ _NEAR: Final = 0.22
 _SURE: Final = 2.0
 _LEAST_INK: Final = 5e-4
 _STEPS: Final = 256
+# Of the full ink nearby: where a stroke ends, and where one that fades is still whole.
+_HALF: Final = 0.5
+_QUARTER: Final = 0.25
 
 
 @dataclass(frozen=True)
@@ -78,20 +81,20 @@ def _look(
     paper = paper_around(work, reach, dark=dark) if reach else sheet.paper
     relief = raise_ink(work, paper, dark=dark)
     level, noise = _measure(relief)
-    inked = cut(relief, level, noise)
+    inked, traced = _cut_at(relief, level, noise, (_HALF, _QUARTER))
     if not inked.any():
         return
     sure = sure if dark else -sure
     lines = find_rulings(_cut_low(relief, level, noise)) if rulings else None
-    findings = keep_one_digit(inked, _trace(relief, level, noise), crowded=rulings)
+    findings = keep_one_digit(inked, traced, crowded=rulings)
     yield View(polarity, sure, reach, paper, level, noise, inked, findings, lines, erased=False)
     if lines is None:
         return
     rest = np.where(lines.ink > 0, 0, relief).astype(np.float32)
     level, noise = _measure(rest)
-    mask = cut(rest, level, noise)
+    mask, traced = _cut_at(rest, level, noise, (_HALF, _QUARTER))
     if mask.any():
-        findings = keep_one_digit(mask, _trace(rest, level, noise), crowded=rulings)
+        findings = keep_one_digit(mask, traced, crowded=rulings)
         yield View(polarity, sure, reach, paper, level, noise, inked, findings, lines, erased=True)
 
 
@@ -131,21 +134,18 @@ def _quantile(counts: NDArray[np.generic], share: float) -> float:
 
 def cut(relief: Relief, level: float, noise: float) -> Plane:
     """Cut at half of the full ink nearby, and nowhere near the noise of paper."""
-    return _cut_at(relief, level, noise, share=0.5)
+    return _cut_at(relief, level, noise, (_HALF,))[0]
 
 
-def _trace(relief: Relief, level: float, noise: float) -> Plane:
-    """Cut lower, where strokes that fade are still whole."""
-    return _cut_at(relief, level, noise, share=0.25)
-
-
-def _cut_at(relief: Relief, level: float, noise: float, *, share: float) -> Plane:
+def _cut_at(relief: Relief, level: float, noise: float, shares: Sequence[float]) -> list[Plane]:
+    """Cut at some shares of the full ink nearby: the lower, the more of strokes that fade."""
     if level < max(LEAST_CONTRAST, 2 * noise):
-        return np.zeros(relief.shape, np.uint8)
+        return [np.zeros(relief.shape, np.uint8) for _ in shares]
     near = 2 * int(0.06 * max(relief.shape)) + 1
     around = np.asarray(cv2.dilate(relief, np.ones((near, near), np.uint8)), np.float32)
-    threshold = np.maximum(share * around, max(3.5 * noise, 0.5 * share * level))
-    return np.where(relief > threshold, 255, 0).astype(np.uint8)
+    least = 3.5 * noise
+    floors = [np.maximum(share * around, max(least, 0.5 * share * level)) for share in shares]
+    return [np.where(relief > floor, 255, 0).astype(np.uint8) for floor in floors]
 
 
 def _cut_low(relief: Relief, level: float, noise: float) -> Plane:

@@ -1,12 +1,11 @@
 """What an earlier run of a job answered, looked up by the digest of an image's bytes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
@@ -18,22 +17,7 @@ from digitline.scoring.results import list_shards, shard_files
 
 # An answer in the index: its digest, that digest's first eight bytes, its shard and its row.
 _ANSWER = np.dtype([("prefix", "<u8"), ("id", "u1", 32), ("shard", "<u4"), ("row", "<u4")])
-# A name in a set of results: its hash, and the first eight bytes of its digest, 0 for an error.
-_NAME = np.dtype([("name", "<u8"), ("prefix", "<u8")])
 _SHARDS_KEPT = 2
-
-
-@dataclass(frozen=True)
-class Changes:
-    """How the images of a run differ from those of the run before it, name by name."""
-
-    new: int
-    changed: int
-    unchanged: int
-
-    def __str__(self) -> str:
-        """Say it in a line."""
-        return f"{self.new:,} new, {self.changed:,} changed, {self.unchanged:,} unchanged"
 
 
 @dataclass(frozen=True)
@@ -88,7 +72,7 @@ def write_index(index: Path, results: Path, manifest: Manifest) -> Past:
         for batch in read_batches(predictions, ["id"]):
             part = np.empty(batch.num_rows, _ANSWER)
             part["id"] = digests(batch)
-            part["prefix"] = _prefixes(batch)
+            part["prefix"] = prefixes(batch)
             part["shard"] = number
             part["row"] = np.arange(row, row + batch.num_rows)
             row += batch.num_rows
@@ -99,40 +83,8 @@ def write_index(index: Path, results: Path, manifest: Manifest) -> Past:
     return Past(index, results)
 
 
-def compare(before: tuple[Path, Manifest] | None, now: Sequence[tuple[Path, Path]]) -> Changes:
-    """Count the names in `now`, files of predictions and errors, against an earlier run."""
-    known = np.empty(0, _NAME)
-    if before is not None:
-        known = np.concatenate([known, *_names(list_shards(*before))])
-        known = known[np.argsort(known["name"], kind="stable")]
-    counts = np.zeros(3, np.int64)
-    for names in _names(now):
-        places = np.searchsorted(known["name"], names["name"])
-        inside = np.minimum(places, max(0, len(known) - 1))
-        there = known["name"][inside] == names["name"] if len(known) else np.zeros(len(names), bool)
-        same = there & (known["prefix"][inside] == names["prefix"]) if len(known) else there
-        counts += [np.sum(~there), np.sum(there & ~same), np.sum(same)]
-    new, changed, unchanged = counts.tolist()
-    return Changes(new, changed, unchanged)
-
-
-def _names(shards: Sequence[tuple[Path, Path]]) -> Iterator[NDArray[np.void]]:
-    for predictions, errors in shards:
-        for batch in read_batches(predictions, ["path", "id"]):
-            yield _hashed(batch, _prefixes(batch))
-        for batch in read_batches(errors, ["path"]):
-            yield _hashed(batch, np.zeros(batch.num_rows, np.uint64))
-
-
-def _hashed(batch: pa.RecordBatch, prefixes: NDArray[np.uint64]) -> NDArray[np.void]:
-    names = np.empty(batch.num_rows, _NAME)
-    paths = batch.column("path").to_numpy(zero_copy_only=False)
-    names["name"] = pd.util.hash_array(paths, categorize=False)
-    names["prefix"] = prefixes
-    return names
-
-
-def _prefixes(batch: pa.RecordBatch) -> NDArray[np.uint64]:
+def prefixes(batch: pa.RecordBatch) -> NDArray[np.uint64]:
+    """Give the first eight bytes of each id, as a number: (n,)."""
     return np.ascontiguousarray(digests(batch)[:, :8]).view("<u8")[:, 0]
 
 

@@ -1,8 +1,12 @@
 import io
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from PIL import Image
 from sklearn.calibration import CalibratedClassifierCV
@@ -13,7 +17,7 @@ from digitline.learning.guard import fit_guard
 from digitline.models.bundle import predict
 from digitline.models.lean import LEAN
 from digitline.models.pickling import to_bytes
-from digitline.models.reading import BATCH, activations, attach_guard, read
+from digitline.models.reading import BATCH, activations, attach_guard, diagonal_blocks, read
 from digitline.models.unpickling import PARTS, unpickle
 from digitline.pixels.junk import draw_junk
 
@@ -49,6 +53,46 @@ def test_one_pass_gives_what_scikit_learn_gives(
     network = guarded.estimator.estimator
     chances = guarded.guard_.predict_proba(activations(network, many))[:, 1]
     assert np.allclose(1 / (1 + np.exp(-reading.oddness)), chances, atol=1e-5)
+
+
+@given(st.lists(st.tuples(st.integers(1, 5), st.integers(1, 5)), min_size=1, max_size=4))
+def test_blocks_along_a_diagonal_are_found(shapes: list[tuple[int, int]]) -> None:
+    heights, widths = zip(*shapes, strict=True)
+    whole = np.zeros((sum(heights), sum(widths)), np.float32)
+    rows, columns = np.cumsum((0, *heights)).tolist(), np.cumsum((0, *widths)).tolist()
+    expected = [
+        (slice(*some), slice(*others))
+        for some, others in zip(pairwise(rows), pairwise(columns), strict=True)
+    ]
+    for block in expected:
+        whole[block] = 1
+    assert diagonal_blocks(whole) == expected
+
+
+@given(
+    arrays(
+        np.float32,
+        st.tuples(st.integers(1, 6), st.integers(1, 6)),
+        elements=st.just(0) | st.just(1),
+    )
+)
+def test_beyond_the_blocks_of_any_matrix_all_is_zero(matrix: NDArray[np.float32]) -> None:
+    rest = matrix.copy()
+    for block in diagonal_blocks(matrix):
+        rest[block] = 0
+    assert not rest.any()
+
+
+def test_where_a_digit_begins_and_ends_changes_nothing(
+    guarded: CalibratedClassifierCV, digits: Digits
+) -> None:
+    shifted = np.concatenate([np.roll(digits[:60], 28 * lines, axis=1) for lines in range(-8, 9)])
+    blank = np.zeros((3, 784), np.uint8)
+    many = np.concatenate([blank, shifted, blank])
+    reading = read(guarded, many)
+    assert np.allclose(reading.probabilities, predict(guarded, many), atol=1e-6)
+    alone = np.concatenate([read(guarded, row[None]).oddness for row in many[:200]])
+    assert np.allclose(reading.oddness[:200], alone, atol=1e-4)
 
 
 def test_junk_it_never_saw_is_odder_than_digits(
