@@ -1,4 +1,4 @@
-r"""Measure bulk scoring: against a loop, the bare decoder, bare `predict_proba`, other tools.
+r"""Measure bulk scoring: against a loop, bare decoding, bare `predict_proba`, other tools.
 
     .venv/bin/python bench/scoring.py --others /tmp/others
     .venv/bin/python bench/scoring.py --images 2000 --rows 20000 --jpegs 40 --repeats 1 \
@@ -7,10 +7,11 @@ r"""Measure bulk scoring: against a loop, the bare decoder, bare `predict_proba`
 `--others` names a virtual environment with torch, Dask and Pillow, to compare with; it is made
 where there is none. Without it these two are left out.
 
-Every measurement runs in a process of its own, one after the other, each several times in turn;
-the table has medians. The champion of the home (DIGITLINE_HOME) scores. What is called ours is
-listing, reading, scoring and committing the shards, without Prefect; `flow` is the whole command,
-whose report is timed apart. Peak memory is the sum over all processes, shared pages counted once.
+Every measurement runs in a process of its own, one after the other, all of them in turn several
+times; the table has medians. The champion of the home (DIGITLINE_HOME) scores. What is called ours
+is listing, reading, scoring and committing the shards, with the start of the processes that do it,
+without Prefect; `flow` is the whole command. Clocks start when libraries are loaded, everybody's.
+Processor seconds and memory are those of all processes of a measurement, shared pages counted once.
 """
 
 import argparse
@@ -25,8 +26,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from io import BytesIO
 from itertools import cycle, islice
 from multiprocessing import get_context
 from pathlib import Path
@@ -37,11 +38,13 @@ import pandas as pd
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import TypeAdapter
 
 from digitline.home import CHECKOUT
 from digitline.models.bundle import Model
+from digitline.models.reading import network_of
 from digitline.models.registry import Registry
-from digitline.pixels.decode import Limits, decode
+from digitline.pixels.decode import DETAIL, Limits, decode
 from digitline.pixels.normalise import NORMALISER
 from digitline.progress import showing
 from digitline.rows import normalised_batch, normalised_schema, read_batches, write_rows
@@ -57,8 +60,26 @@ WORK = Path(tempfile.gettempdir()) / "digitline-bench-scoring"
 UNWANTED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "OPENBLAS_NUM_THREADS")
 OTHERS = ("torch==2.13.0", "dask[dataframe]==2026.8.0", "pillow", "numpy")
 SIDE = 1000
+HEAD = """# Bulk scoring, measured
+
+Written by `bench/scoring.py`; its docstring says how to measure again. Medians of {repeats} runs in
+turn, {workers} processes, {cores} cores; load at the end {load[0]:.1f}. *Bare* reads each file and
+decodes it in full with Pillow, *scaled* lets the decoder leave out what *ours* leaves out. *Others*
+is the share of the machine that other processes took meanwhile: where it is not near nothing, the
+clock tells little, and CPU-seconds tell more.
+"""
+RATIOS = (
+    ("PNG folder over the loop", "ours pngs", "loop pngs", ">= 10"),
+    ("PNG folder over reading and decoding", "ours pngs", "bare pngs", ">= 0.5"),
+    ("PNG folder over pandas and scikit-learn", "ours pngs", "pandas pngs", "> 1"),
+    ("PNG folder over a torch DataLoader", "ours pngs", "torch pngs", "> 1"),
+    ("PNG folder over Dask's `map_partitions`", "ours pngs", "dask pngs", "> 1"),
+    ("rows over `predict_proba`", "ours rows", "predict tenth", ">= 0.8"),
+    ("JPEG folder over reading and decoding", "ours jpegs", "bare jpegs", ">= 0.8"),
+    ("JPEG folder over scaled decoding", "ours jpegs", "scaled jpegs", ""),
+)
 TORCH = """
-import io, sys
+import json, resource, sys, time
 from pathlib import Path
 import numpy as np, torch
 from PIL import Image
@@ -70,22 +91,22 @@ class Folder(Dataset):
         with Image.open(self.files[i]) as image:
             return torch.from_numpy(np.array(image.resize((28, 28)), np.float32).ravel() / 255)
 if __name__ == "__main__":
-    weights = np.load(sys.argv[2]); n = len(weights.files) // 2; layers = []
-    for k in range(n):
-        w, b = torch.from_numpy(weights[f"w{k}"]), torch.from_numpy(weights[f"b{k}"])
-        layers.append((w, b))
-    done = 0
+    weights = np.load(sys.argv[2]); n = len(weights.files) // 2
+    layers = [[torch.from_numpy(weights[f"{kind}{k}"]) for kind in "wb"] for k in range(n)]
+    began, before, done = time.perf_counter(), time.process_time(), 0
     with torch.no_grad():
         for x in DataLoader(Folder(sys.argv[1]), batch_size=256, num_workers=2):
             for k, (w, b) in enumerate(layers):
                 x = x @ w + b
                 if k < n - 1: x = torch.relu(x)
             done += len(torch.softmax(x, 1))
+    assert done == len(Folder(sys.argv[1]))
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    own = time.process_time() - before
+    print(json.dumps([time.perf_counter() - began, own + children.ru_utime + children.ru_stime]))
 """
-
-
 DASK = """
-import sys
+import json, resource, sys, time
 from pathlib import Path
 import dask, numpy as np, pandas as pd, dask.dataframe as dd
 from PIL import Image
@@ -100,30 +121,83 @@ def score(part, weights):
 if __name__ == "__main__":
     arrays = np.load(sys.argv[2]); n = len(arrays.files) // 2
     weights = [(arrays[f"w{k}"], arrays[f"b{k}"]) for k in range(n)]
+    began, before = time.perf_counter(), time.process_time()
     files = pd.Series(sorted(map(str, Path(sys.argv[1]).rglob("*.png"))))
     frame = dd.from_pandas(files, npartitions=32)
     done = frame.map_partitions(score, weights, meta=(None, "int64"))
     assert len(done.compute(scheduler="processes", num_workers=2)) == len(files)
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    own = time.process_time() - before
+    print(json.dumps([time.perf_counter() - began, own + children.ru_utime + children.ru_stime]))
 """
 
 
 @dataclass(frozen=True)
-class Measurement:
-    """One run: how many images in how many seconds, and the peak of memory.
+class Spent:
+    """Seconds that passed, and those that processors worked for us meanwhile."""
 
-    `apart` are seconds among them that are told apart: those of the report.
+    seconds: float
+    cpu_seconds: float
+
+    def __sub__(self, other: "Spent") -> "Spent":
+        """Give what was spent since."""
+        return Spent(self.seconds - other.seconds, self.cpu_seconds - other.cpu_seconds)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One run: how many images, what was spent on them, and the peak of memory.
+
+    `report` is what of it went into drift and report, `others` the share of the machine that
+    other processes took meanwhile.
     """
 
     what: str
     images: int
-    seconds: float
+    spent: Spent
+    report: Spent
     peak_mb: float
-    apart: float = 0.0
+    others: float
 
     @property
     def rate(self) -> float:
         """Images a second."""
-        return self.images / self.seconds
+        return self.images / self.spent.seconds
+
+    @property
+    def cpu_rate(self) -> float:
+        """Images a second of processor time."""
+        return self.images / self.spent.cpu_seconds
+
+
+class Watch:
+    """Watches this process and those it starts: their processor seconds, their peak of memory."""
+
+    def __init__(self) -> None:
+        """Begin to watch."""
+        self.peak_mb = 0.0
+        self._worked: dict[int, float] = {}
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look_on, daemon=True)
+        self._thread.start()
+
+    def now(self) -> Spent:
+        """Say what has been spent so far."""
+        self._look()
+        return Spent(time.perf_counter(), sum(self._worked.values()))
+
+    def stop(self) -> None:
+        """Watch no more."""
+        self._over.set()
+        self._thread.join()
+
+    def _look_on(self) -> None:
+        while not self._over.wait(0.1):
+            self._look()
+            self.peak_mb = max(self.peak_mb, sum(map(_share, _family(os.getpid()))))
+
+    def _look(self) -> None:
+        self._worked.update({pid: _worked(pid) for pid in _family(os.getpid())})
 
 
 def main() -> None:
@@ -141,7 +215,11 @@ def main() -> None:
         for what, source in _plan(options):
             one = _run_child(what, source, options)
             found.setdefault(f"{what} {source}", []).append(one)
-            print(f"{what:<14}{source:<14}{one.rate:12,.0f} /s {one.peak_mb:8,.0f} MB", flush=True)
+            print(
+                f"{what:<8}{source:<8}{one.rate:10,.0f} /s{one.cpu_rate:10,.0f} /CPU-s"
+                f"{one.peak_mb:7,.0f} MB, others {one.others:.0%}",
+                flush=True,
+            )
     options.table.write_text(_table(found, options))
 
 
@@ -149,7 +227,7 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--images", type=int, default=100_000, help="28 x 28 PNG files")
     parser.add_argument("--rows", type=int, default=1_000_000, help="normalised rows")
-    parser.add_argument("--jpegs", type=int, default=1000, help="1000 x 1000 JPEG files")
+    parser.add_argument("--jpegs", type=int, default=2000, help="1000 x 1000 JPEG files")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--others", type=Path, help="environment with torch and Dask, made if none")
@@ -159,10 +237,10 @@ def _parse() -> argparse.Namespace:
 
 
 def _plan(options: argparse.Namespace) -> Iterator[tuple[str, str]]:
-    yield from (("loop", "pngs"), ("pandas", "pngs"), ("decode", "pngs"), ("ours", "pngs"))
+    yield from (("loop", "pngs"), ("pandas", "pngs"), ("bare", "pngs"), ("ours", "pngs"))
     if options.others:
         yield from (("torch", "pngs"), ("dask", "pngs"))
-    yield from (("plain", "jpegs"), ("decode", "jpegs"), ("ours", "jpegs"))
+    yield from (("bare", "jpegs"), ("scaled", "jpegs"), ("ours", "jpegs"))
     yield from (("predict", "tenth"), ("ours", "tenth"), ("ours", "rows"))
     yield from (("read", "one"), ("flow", "one"), ("flow", "rows"))
 
@@ -173,30 +251,41 @@ def _run_child(what: str, source: str, options: argparse.Namespace) -> Measureme
         if getattr(options, name) is not None:
             command += [f"--{name}", str(getattr(options, name))]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True)  # noqa: S603 - ourselves
-    return Measurement(**json.loads(done.stdout))
+    return TypeAdapter(Measurement).validate_json(done.stdout)
 
 
 def _measure(what: str, source: str, options: argparse.Namespace) -> Measurement:
     place = WORK / (f"{source}.parquet" if source in {"rows", "tenth"} else source)
     if what == "loop":  # as slow as it is, a part of it tells its rate
         place = WORK / "some-pngs"
-    count = _count(place)
-    run: dict[str, Callable[[Path, argparse.Namespace], float | tuple[float, float]]] = {
+    images = _count(place)
+    run: dict[str, Callable[[Path, argparse.Namespace, Watch], Spent | tuple[Spent, Spent]]] = {
         "loop": _loop,
         "pandas": _pandas,
         "torch": _torch,
         "dask": _dask,
         "read": _read,
-        "plain": _plain,
-        "decode": _decode,
+        "bare": _bare,
+        "scaled": _scaled,
         "predict": _predict,
         "ours": _ours,
         "flow": _flow,
     }
-    with _watching() as peak:
-        seconds = run[what](place, options)
-    whole, apart = seconds if isinstance(seconds, tuple) else (seconds, 0.0)
-    return Measurement(f"{what} {source}", count, whole, max(peak), apart)
+    machine, watch = _machine_seconds(), Watch()
+    before = watch.now()
+    spent = run[what](place, options, watch)
+    whole = watch.now() - before
+    watch.stop()
+    others = (_machine_seconds() - machine - whole.cpu_seconds) / whole.seconds
+    spent, report = spent if isinstance(spent, tuple) else (spent, Spent(0, 0))
+    return Measurement(
+        what=f"{what} {source}",
+        images=images,
+        spent=spent,
+        report=report,
+        peak_mb=watch.peak_mb,
+        others=max(0.0, others / (os.cpu_count() or 1)),
+    )
 
 
 def _count(place: Path) -> int:
@@ -210,23 +299,23 @@ def _model() -> Model:
     return Registry(places.models, places.keys).load()
 
 
-def _loop(place: Path, _: argparse.Namespace) -> float:
+def _loop(place: Path, _: argparse.Namespace, watch: Watch) -> Spent:
     estimator = _model().estimator
-    began = time.perf_counter()
+    began = watch.now()
     for path in sorted(place.rglob("*.png")):
         with Image.open(path) as image:
             digit = np.asarray(image.resize((28, 28)), np.float32) / np.float32(255)
         estimator.predict(digit.reshape(1, -1))
-    return time.perf_counter() - began
+    return watch.now() - began
 
 
-def _pandas(place: Path, _: argparse.Namespace) -> float:
+def _pandas(place: Path, _: argparse.Namespace, watch: Watch) -> Spent:
     estimator = _model().estimator
-    began = time.perf_counter()
+    began = watch.now()
     frame = pd.DataFrame({"path": sorted(place.rglob("*.png"))})
     ink = np.stack(list(frame["path"].map(_open_small))).astype(np.float32) / np.float32(255)
     frame["digit"] = estimator.predict(ink)
-    return time.perf_counter() - began
+    return watch.now() - began
 
 
 def _open_small(path: Path) -> NDArray[np.uint8]:
@@ -234,94 +323,94 @@ def _open_small(path: Path) -> NDArray[np.uint8]:
         return np.asarray(image.resize((28, 28)), np.uint8).ravel()
 
 
-def _torch(place: Path, options: argparse.Namespace) -> float:
+def _torch(place: Path, options: argparse.Namespace, _: Watch) -> Spent:
     return _other("with_torch", TORCH, place, options)
 
 
-def _dask(place: Path, options: argparse.Namespace) -> float:
+def _dask(place: Path, options: argparse.Namespace, _: Watch) -> Spent:
     return _other("with_dask", DASK, place, options)
 
 
-def _other(name: str, text: str, place: Path, options: argparse.Namespace) -> float:
+def _other(name: str, text: str, place: Path, options: argparse.Namespace) -> Spent:
     script, weights = WORK / f"{name}.py", WORK / "weights.npz"
     script.write_text(text)
-    network = _model().estimator
-    while not hasattr(network, "coefs_"):  # inside its calibration
-        network = getattr(network, "estimator", None) or network.calibrated_classifiers_[0]
+    network = network_of(_model().estimator)
     arrays = {f"w{k}": w.astype(np.float32) for k, w in enumerate(network.coefs_)}
     arrays |= {f"b{k}": b.astype(np.float32) for k, b in enumerate(network.intercepts_)}
     np.savez(weights, **arrays)
-    began = time.perf_counter()
-    python = options.others / "bin" / "python"
-    subprocess.run([python, script, place, weights], check=True)  # noqa: S603 - our script
-    return time.perf_counter() - began
+    command = [options.others / "bin" / "python", script, place, weights]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True)  # noqa: S603 - our script
+    return Spent(*json.loads(done.stdout))
 
 
-def _read(place: Path, _: argparse.Namespace) -> float:
+def _read(place: Path, _: argparse.Namespace, watch: Watch) -> Spent:
     command = [sys.executable, "-m", "flows.command_line", "read", "--threshold", "0.9"]
-    began = time.perf_counter()
     command += map(str, place.rglob("*.png"))
+    began = watch.now()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=CHECKOUT)  # noqa: S603 - ours
-    return time.perf_counter() - began
+    return watch.now() - began
 
 
-def _plain(place: Path, options: argparse.Namespace) -> float:
-    return _in_processes(_plain_files, place, options.workers)
+def _bare(place: Path, options: argparse.Namespace, watch: Watch) -> Spent:
+    return _in_processes(_read_and_decode, place, options.workers, watch)
 
 
-def _decode(place: Path, options: argparse.Namespace) -> float:
-    return _in_processes(_decode_files, place, options.workers)
+def _scaled(place: Path, options: argparse.Namespace, watch: Watch) -> Spent:
+    return _in_processes(_decode_scaled, place, options.workers, watch)
 
 
-def _in_processes(work: Callable[[list[Path]], int], place: Path, workers: int) -> float:
+def _in_processes(
+    work: Callable[[list[Path]], int], place: Path, workers: int, watch: Watch
+) -> Spent:
     """Time the work on all files in chunks, in processes that are up before the clock starts."""
     files = sorted(path for path in place.rglob("*.*") if path.is_file())
     chunks = [files[start : start + 256] for start in range(0, len(files), 256)]
-    if len(chunks) < 2 * workers:
-        chunks = [files[start::8] for start in range(8)]
-    with ProcessPoolExecutor(workers, get_context("fork"), cv2.setNumThreads, (1,)) as pool:
+    if len(chunks) < 8 * workers:
+        chunks = [files[start :: 8 * workers] for start in range(8 * workers)]
+    with ProcessPoolExecutor(workers, get_context("fork")) as pool:
         list(pool.map(work, [[]] * workers))
-        began = time.perf_counter()
+        began = watch.now()
         list(pool.map(work, chunks))
-        return time.perf_counter() - began
+        return watch.now() - began
 
 
-def _plain_files(files: list[Path]) -> int:
+def _read_and_decode(files: list[Path]) -> int:
     for path in files:
-        with Image.open(path) as image:
-            image.load()
+        with Image.open(BytesIO(path.read_bytes())) as image:
+            np.asarray(image)
     return len(files)
 
 
-def _decode_files(files: list[Path]) -> int:
-    limits = Limits()
+def _decode_scaled(files: list[Path]) -> int:
     for path in files:
-        decode(path.read_bytes(), limits)
+        with Image.open(BytesIO(path.read_bytes())) as image:
+            image.draft(None, (DETAIL, DETAIL))
+            np.asarray(image)
     return len(files)
 
 
-def _predict(place: Path, _: argparse.Namespace) -> float:
+def _predict(place: Path, _: argparse.Namespace, watch: Watch) -> Spent:
     """Time bare `predict_proba` on rows in memory, in the batches that suit it best."""
     estimator = _model().estimator
     table = pq.read_table(place, columns=["px"])["px"].combine_chunks()
     ink = np.frombuffer(table.buffers()[1], np.uint8).reshape(-1, 784) / np.float32(255)
     times = []
     for size in (32_768, 4096):
-        began = time.perf_counter()
+        began = watch.now()
         for start in range(0, len(ink), size):
             estimator.predict_proba(ink[start : start + size])
-        times.append(time.perf_counter() - began)
-    return min(times)
+        times.append(watch.now() - began)
+    return min(times, key=lambda spent: spent.cpu_seconds)
 
 
-def _ours(place: Path, options: argparse.Namespace) -> float:
+def _ours(place: Path, options: argparse.Namespace, watch: Watch) -> Spent:
     settings = load_settings(bulk={"workers": options.workers})
     places, bulk = settings.places, settings.bulk
     registry = Registry(places.models, places.keys)
     duty = Duty(registry, registry.champion(), 0.9, settings.decoding, bulk.worker_memory)
     out = Path(tempfile.mkdtemp(dir=WORK))
     try:
-        began = time.perf_counter()
+        began = watch.now()
         warm_up()
         listing = out / "listing.parquet"
         count = keep_listing(listing, list_batches(str(place), NORMALISER)).rows
@@ -336,45 +425,27 @@ def _ours(place: Path, options: argparse.Namespace) -> float:
             ThreadPoolExecutor(bulk.processes) as threads,
         ):
             scored = sum(shard.rows for shard in threads.map(crew.score, tasks))
-            seconds = time.perf_counter() - began
+            spent = watch.now() - began
         assert scored == count
-        return seconds
+        return spent
     finally:
         shutil.rmtree(out)
 
 
-def _flow(place: Path, options: argparse.Namespace) -> tuple[float, float]:
+def _flow(place: Path, options: argparse.Namespace, watch: Watch) -> tuple[Spent, Spent]:
     """Time the command, and apart from it what lies between counting and the report's end."""
     command = [sys.executable, "-m", "flows.command_line", "score", str(place)]
     command += ["--workers", str(options.workers), "--threshold", "0.9"]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    began, at = time.perf_counter(), {"collect": 0.0, "report": 0.0}
+    began, at = watch.now(), {"collect": Spent(0, 0), "report": Spent(0, 0)}
     with subprocess.Popen(  # noqa: S603 - ourselves
         command, stdout=subprocess.PIPE, cwd=CHECKOUT, env=environment, text=True
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            at.update({word: time.perf_counter() for word in at if line.split()[:1] == [word]})
+            at.update({word: watch.now() for word in at if line.split()[:1] == [word]})
     assert process.returncode == 0
-    return time.perf_counter() - began, at["report"] - at["collect"]
-
-
-@contextmanager
-def _watching() -> Iterator[list[float]]:
-    """Watch how much memory this process and those it starts take, in MB."""
-    over, peaks = threading.Event(), [0.0]
-
-    def watch() -> None:
-        while not over.wait(0.1):
-            peaks.append(sum(map(_share, _family(os.getpid()))))
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
-        yield peaks
-    finally:
-        over.set()
-        thread.join()
+    return watch.now() - began, at["report"] - at["collect"]
 
 
 def _family(root: int) -> list[int]:
@@ -386,12 +457,27 @@ def _family(root: int) -> list[int]:
     return [root, *(pid for child in children for pid in _family(int(child)))]
 
 
+def _worked(pid: int) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:  # it has ended, and is remembered as it was
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def _share(pid: int) -> float:
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:  # it has ended
         return 0.0
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("Pss:")), 0.0)
+
+
+def _machine_seconds() -> float:
+    """Give the processor seconds that the whole machine has worked, idle and waiting left out."""
+    ticks = [int(word) for word in Path("/proc/stat").read_text().split("\n")[0].split()[1:9]]
+    user, nice, system, _idle, _wait, interrupt, soft, _stolen = ticks
+    return (user + nice + system + interrupt + soft) / os.sysconf("SC_CLK_TCK")
 
 
 def _prepare(options: argparse.Namespace) -> None:
@@ -407,7 +493,7 @@ def _prepare(options: argparse.Namespace) -> None:
     shutil.rmtree(WORK, ignore_errors=True)
     contents = _mnist()
     _write_files(WORK / "pngs", islice(cycle(contents), options.images), "png")
-    _write_files(WORK / "some-pngs", contents[: min(options.images, 5000)], "png")
+    _write_files(WORK / "some-pngs", contents[: min(options.images, 1000)], "png")
     _write_files(WORK / "one", contents[:1], "png")
     _write_files(WORK / "jpegs", _photographs(contents, options.jpegs), "jpg")
     px = np.stack([decode(content, Limits()) for content in contents[: min(10_000, options.rows)]])
@@ -449,50 +535,70 @@ def _write_rows(path: Path, px: NDArray[np.uint8], count: int) -> None:
 
 
 def _table(found: dict[str, list[Measurement]], options: argparse.Namespace) -> str:
-    rate = {name: statistics.median(one.rate for one in runs) for name, runs in found.items()}
-    peak = {name: statistics.median(one.peak_mb for one in runs) for name, runs in found.items()}
-    lines = ["| measured | images | images/s | peak MB |", "| --- | ---: | ---: | ---: |"]
-    lines += [
-        f"| {name} | {runs[0].images:,} | {rate[name]:,.0f} | {peak[name]:,.0f} |"
-        for name, runs in found.items()
+    lines = [
+        "| measured | images | images/s | images/CPU-s | peak MB | others |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+        *(_line(name, runs) for name, runs in found.items()),
+        "",
+        "| ratio of medians | by the clock | by CPU-seconds | goal |",
+        "| --- | ---: | ---: | ---: |",
+        *(_ratio(found, *words) for words in RATIOS if {*words[1:3]} <= {*found}),
+        "",
+        "| beside | by the clock | in CPU-seconds | goal |",
+        "| --- | ---: | ---: | ---: |",
+        *_beside(found),
     ]
-    ratios = [
-        ("PNG folder against the loop", "ours pngs", "loop pngs", "10"),
-        ("PNG folder against reading and decoding", "ours pngs", "decode pngs", "0.5"),
-        ("PNG folder against pandas and scikit-learn", "ours pngs", "pandas pngs", "1"),
-        ("PNG folder against a torch DataLoader", "ours pngs", "torch pngs", "1"),
-        ("PNG folder against Dask's `map_partitions`", "ours pngs", "dask pngs", "1"),
-        ("normalised rows against `predict_proba`", "ours rows", "predict tenth", "0.8"),
-        ("JPEG against decoding in full", "ours jpegs", "plain jpegs", "0.8"),
-        ("JPEG against scaled decoding", "ours jpegs", "decode jpegs", ""),
-    ]
-    lines += ["", "| ratio of medians | reached | goal |", "| --- | ---: | ---: |"]
-    lines += [
-        f"| {words} | {rate[one] / rate[other]:.2f} | {goal} |"
-        for words, one, other, goal in ratios
-        if one in rate and other in rate
-    ]
-    growth = peak["ours rows"] / peak["ours tenth"]
-    lines += [f"| peak memory, all rows against a tenth | {growth:.2f} | at most 1.2 |"]
-    start, read = (_seconds(found[name]) for name in ("flow one", "read one"))
-    whole, report = _seconds(found["flow rows"]), _seconds(found["flow rows"], apart=True)
-    beyond = (whole - start - report - _seconds(found["ours rows"])) / whole
-    lines += [
-        f"| `digitline read` on one image | {read:.2f} s | under 1 s |",
-        f"| `digitline score` on one image: Prefect's start, mostly | {start:.1f} s | |",
-        f"| `digitline score` on all rows | {whole:.1f} s | |",
-        f"| of these, drift and report | {report:.1f} s | |",
-        f"| orchestration beyond start, scoring and report, share of all | {beyond:.1%} | 5% |",
-    ]
-    head = (
-        f"# Bulk scoring\n\nMedians of {options.repeats} runs, {options.workers} processes, "
-        f"{os.cpu_count()} cores; load before: {os.getloadavg()[0]:.1f}.\n"
+    grown = _median(found["ours rows"], "peak_mb") / _median(found["ours tenth"], "peak_mb")
+    lines += [f"| peak memory of {options.rows:,} rows over a tenth | {grown:.2f} | | <= 1.2 |"]
+    head = HEAD.format(
+        repeats=options.repeats, workers=options.workers, cores=os.cpu_count(), load=os.getloadavg()
     )
     return "\n".join([head, *lines, ""])
 
 
-def _seconds(runs: list[Measurement], *, apart: bool = False) -> float:
-    return statistics.median(one.apart if apart else one.seconds for one in runs)
+def _line(name: str, runs: list[Measurement]) -> str:
+    rates = f"{_median(runs, 'rate'):,.0f} | {_median(runs, 'cpu_rate'):,.0f}"
+    others = 100 * _median(runs, "others")
+    peak = _median(runs, "peak_mb")
+    return f"| {name} | {runs[0].images:,} | {rates} | {peak:,.0f} | {others:.0f} % |"
+
+
+def _ratio(found: dict[str, list[Measurement]], words: str, one: str, other: str, goal: str) -> str:
+    reached = (
+        _median(found[one], which) / _median(found[other], which) for which in ("rate", "cpu_rate")
+    )
+    return f"| {words} | {' | '.join(f'{value:.2f}' for value in reached)} | {goal} |"
+
+
+def _beside(found: dict[str, list[Measurement]]) -> Iterator[str]:
+    read, start, whole = (found[name] for name in ("read one", "flow one", "flow rows"))
+    pairs = [
+        ("`digitline read` on one image", _spent(read), "< 1 s"),
+        ("`digitline score` on one image: Prefect's start, mostly", _spent(start), ""),
+        ("`digitline score` on all rows", _spent(whole), ""),
+        ("of these, drift and report", _spent(whole, "report"), ""),
+    ]
+    for words, spent, goal in pairs:
+        yield f"| {words} | {spent.seconds:.2f} s | {spent.cpu_seconds:.2f} s | {goal} |"
+    rest = _spent(whole) - _spent(start) - _spent(whole, "report") - _spent(found["ours rows"])
+    shares = (
+        rest.seconds / _spent(whole).seconds,
+        rest.cpu_seconds / _spent(whole).cpu_seconds,
+    )
+    share = " | ".join(f"{100 * value:.1f} %" for value in shares)
+    yield f"| orchestration beyond start, scoring and report, share of all | {share} | <= 5 % |"
+
+
+def _spent(runs: list[Measurement], which: str = "spent") -> Spent:
+    each = [getattr(run, which) for run in runs]
+    return Spent(
+        statistics.median(spent.seconds for spent in each),
+        statistics.median(spent.cpu_seconds for spent in each),
+    )
+
+
+def _median(runs: list[Measurement], which: str) -> float:
+    return float(statistics.median(getattr(run, which) for run in runs))
 
 
 if __name__ == "__main__":
