@@ -14,7 +14,7 @@ from digitline.errors import SettingsError
 from digitline.judging.census import Census, count, observe, odd_edges
 from digitline.judging.certificate import Certificate, Curve, attainable, certify, trace
 from digitline.learning.calibration import calibrate, temperature
-from digitline.learning.guard import fit_guard
+from digitline.learning.guard import MEMBERS, fit_guard
 from digitline.models.draft import read_draft, write_draft
 from digitline.models.reading import activations, attach_guard, read
 from digitline.pixels.junk import draw_junk
@@ -23,8 +23,8 @@ from tasks import stage
 
 # One number is fitted: more rows would cost memory and change nothing.
 _MOST_ROWS = 50_000
-# Digits the guard learns from, and as many pictures of junk.
-_MOST_FAMILIAR = 16_000
+# Digits that each member of the guard learns from, and as many pictures of junk.
+_MOST_FAMILIAR = 12_000
 _GUARD = 0x6A
 _log = logging.getLogger("digitline")
 
@@ -96,10 +96,14 @@ class _Answers:
 
 
 def _fit_guard(network: MLPClassifier, train: Path, seed: int) -> MLPClassifier:
-    digits, _ = read_labelled(train, _MOST_FAMILIAR)
-    rng = np.random.default_rng([seed, _GUARD])
-    junk = draw_junk(len(digits), digits, rng)
-    return fit_guard(activations(network, digits), activations(network, junk), seed)
+    digits, _ = read_labelled(train, _MOST_FAMILIAR * MEMBERS)
+
+    def examples(member: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        familiar = digits[member::MEMBERS]
+        junk = draw_junk(len(familiar), digits, np.random.default_rng([seed, _GUARD, member]))
+        return activations(network, familiar), activations(network, junk)
+
+    return fit_guard(examples, seed)
 
 
 def _answer(estimator: Any, rows: Path) -> _Answers:  # noqa: ANN401 - scikit-learn has no types

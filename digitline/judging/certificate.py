@@ -18,7 +18,7 @@ from digitline.errors import SettingsError
 
 LEVEL = 0.95
 # Finer where targets usually lie; each further threshold is one more question that can fail.
-_READ_RATES = np.concatenate([np.linspace(0.3, 0.88, 15), np.linspace(0.9, 1, 21)])
+_READ_RATES = np.concatenate([np.linspace(0.3, 0.88, 15), np.linspace(0.9, 1, 41)])
 
 
 class Curve(BaseModel):

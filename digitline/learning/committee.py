@@ -25,20 +25,22 @@ def merge(members: Sequence[MLPClassifier], recipe: Recipe) -> MLPClassifier:
         return members[0]
     hidden = tuple(units * len(members) for units in recipe.hidden)
     merged = new_model(recipe.model_copy(update={"hidden": hidden}), members[0].random_state)
+    merged.coefs_, merged.intercepts_ = join(members)
+    return merged
+
+
+def join(
+    members: Sequence[MLPClassifier],
+) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:
+    """Give the weights and biases of members side by side, their outputs averaged."""
     layers = zip(*(member.coefs_ for member in members), strict=True)
     biases = zip(*(member.intercepts_ for member in members), strict=True)
-    last = len(merged.coefs_) - 1
-    for place, (weights, shifts) in enumerate(zip(layers, biases, strict=True)):
-        if place == 0:
-            merged.coefs_[place] = np.hstack(weights)
-        elif place < last:
-            merged.coefs_[place] = _diagonal(weights)
-        else:
-            merged.coefs_[place] = np.vstack(weights) / np.float32(len(members))
-        merged.intercepts_[place] = (
-            np.concatenate(shifts) if place < last else np.mean(shifts, axis=0, dtype=np.float32)
-        )
-    return merged
+    first, *between, last = layers
+    *shifts, outputs = biases
+    coefs = [np.hstack(first), *map(_diagonal, between), np.vstack(last) / np.float32(len(members))]
+    averaged = np.asarray(np.mean(outputs, axis=0), np.float32)
+    intercepts = [*map(np.concatenate, shifts), averaged]
+    return coefs, intercepts
 
 
 def _diagonal(blocks: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:

@@ -38,7 +38,8 @@ def guarded(digits: Digits, mnist: tuple[list[bytes], NDArray[np.int64]]) -> Cal
     network.fit(ink[:2000], truth[:2000])
     calibrated = calibrate(network, digits[2000:], truth[2000:].astype(np.int8))
     junk = draw_junk(2000, digits, np.random.default_rng(0))
-    guard = fit_guard(activations(network, digits[:2000]), activations(network, junk), seed=0)
+    examples = activations(network, digits[:2000]), activations(network, junk)
+    guard = fit_guard(lambda _: examples, seed=0)
     attach_guard(calibrated, guard)
     return calibrated
 
