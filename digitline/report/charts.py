@@ -16,7 +16,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, PercentFormatter
+from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator, PercentFormatter
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -92,6 +92,10 @@ def read_curve(points: Sequence[ReadPoint], chosen: ReadPoint, n: int) -> Chart:
         axes.plot(chosen.read_rate, max(chosen.error, least), "o", color=OTHER, ms=9)
         axes.set(xlabel="Read without a person", ylabel="Wrong among those read", yscale="log")
         _plain_logarithms(axes, _per_cent)
+        axes.yaxis.set_major_locator(FixedLocator(_with_floor(least, table["error"].max())))
+        axes.yaxis.set_major_formatter(
+            lambda share, _: "none" if share == least else _per_cent(share, _)
+        )
         axes.set_xlim(from_read, 1.01)
         axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
 
@@ -289,6 +293,12 @@ def _plain_logarithms(axes: Axes, write: Callable[[float, float], str]) -> None:
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(write)
+
+
+def _with_floor(least: float, most: float) -> list[float]:
+    """Give marks of a logarithmic scale that begins where there is nothing."""
+    marks = LogLocator(subs=(1, 2, 5)).tick_values(least, max(most, 2 * least))
+    return [least, *(mark for mark in marks if 1.5 * least < mark <= most)]
 
 
 def _whole(number: float, _: float) -> str:

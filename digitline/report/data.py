@@ -130,6 +130,10 @@ class ReadPoint(Facts):
     error: float
     errors: int
 
+    def read(self, n: int) -> int:
+        """Count the images read, of `n`."""
+        return round(self.read_rate * n)
+
 
 class Reading(Facts):
     """One test image and how it was read; `row` is its row in the test set."""
@@ -325,6 +329,14 @@ class RetrainReport(Facts):
     certificate: Certificate | None = None
     audit: Audit | None = None
 
+    @property
+    def promised(self) -> Certificate | None:
+        """What is certified of the threshold that was chosen."""
+        if self.judged is None or self.certificate is None:
+            return None
+        chosen = self.judged.chosen.threshold
+        return self.certificate if self.certificate.threshold == chosen else None
+
 
 class Folder(Facts):
     """What became of the images of one sub-folder."""
@@ -333,6 +345,11 @@ class Folder(Facts):
     accept: int = 0
     review: int = 0
     error: int = 0
+
+    @property
+    def n(self) -> int:
+        """All its images."""
+        return self.accept + self.review + self.error
 
 
 class Bar(Facts):

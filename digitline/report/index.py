@@ -19,6 +19,7 @@ INDEX_NAME = "index.html"
 CHAMPIONS_NAME = "champions.json"
 _MOST_CHAMPIONS = 100
 _MOST_MONITORINGS = 20
+_FEWEST_DRAWN = 2
 
 
 class Champion(Facts):
@@ -67,6 +68,13 @@ class Retraining(Facts):
         return self.decision.verdict in {"bootstrap", "promote"}
 
 
+class Found(Facts):
+    """What the index needs of a verdict on drift."""
+
+    verdict: str
+    sentence: str
+
+
 class Scoring(Facts):
     """What the index needs of a score report."""
 
@@ -79,18 +87,12 @@ class Scoring(Facts):
     accept: int
     review: int
     error: int
+    drift: Found | None = None
 
     @property
     def link(self) -> str:
         """Where its page is, from the index."""
         return _link(self.run)
-
-
-class Found(Facts):
-    """What the index needs of a verdict on drift."""
-
-    verdict: str
-    sentence: str
 
 
 class Monitoring(Facts):
@@ -221,7 +223,7 @@ def _page(
         champion=None if crowned is None else crowned.model,
         champion_run=crowned,
         history=None
-        if not judged
+        if len(judged) < _FEWEST_DRAWN
         else charts.history(
             [item.error for item in judged], [item.chosen.read_rate for item in judged]
         ),

@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
-from pydantic import BaseModel
+from pydantic import BaseModel, JsonValue
 
 from digitline.commit import Manifest, describe, withdraw, write_bytes, write_manifest
 from digitline.judging.expected import ASSUMPTION
@@ -95,6 +95,7 @@ def render_retrain(report: RetrainReport, pictures: RetrainPictures) -> str:
         look=None if pictures.look is None else _look(pictures.look.examples, pictures.look.means),
         flips=_digits(pictures.flips),
         suspects=_digits(pictures.suspects),
+        recipe=list(_flat(report.recipe.values)),
         weights=[] if pictures.weights is None else charts.weight_pictures(pictures.weights),
     )
 
@@ -178,10 +179,12 @@ def _environment() -> Environment:
         count=words.count,
         duration=words.duration,
         images=words.images,
+        limit=words.limit,
         moment=words.moment,
         name=_name,
         number=words.number,
         percent=_percent,
+        said=lambda text: words.said(_name(text)),
     )
     environment.globals.update(
         verdict=words.verdict,
@@ -247,6 +250,15 @@ def _confusion(judged: Judged, px: NDArray[np.uint8] | None) -> Confusion:
         shares=charts.heat_map(counts / totals),
         mistakes=charts.heat_map(counts * (1 - np.eye(10)), mistakes=True),
     )
+
+
+def _flat(values: Mapping[str, JsonValue], within: str = "") -> Iterator[tuple[str, JsonValue]]:
+    """List values by name; those of a group by the group's name and their own."""
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{within}{name}.")
+        else:
+            yield f"{within}{name}", value
 
 
 def _digits(px: NDArray[np.uint8] | None) -> Sequence[str]:

@@ -1,5 +1,6 @@
 """Numbers, times and verdicts as a person would say them."""
 
+import re
 from datetime import datetime
 
 from digitline.names import printable
@@ -13,6 +14,7 @@ _VERDICTS = {
 }
 _MINUTE = 60
 _HOUR = 60 * _MINUTE
+_PER_CENT = re.compile(r"(?<=\d)%")
 
 
 def percent(share: float, decimals: int = 2) -> str:
@@ -23,6 +25,16 @@ def percent(share: float, decimals: int = 2) -> str:
     if 1 > share > 1 - least / 2:
         return f"over {(1 - least) * 100:.{decimals}f} %"
     return f"{share * 100:.{decimals}f} %"
+
+
+def limit(share: float) -> str:
+    """Say a share that somebody chose, in as many digits as it takes."""
+    return f"{share * 100:g} %"
+
+
+def said(sentence: str) -> str:
+    """Set a sentence of ours as the pages are set: a space before the per cent sign."""
+    return _PER_CENT.sub("\N{NO-BREAK SPACE}%", sentence)
 
 
 def count(number: float) -> str:
@@ -74,11 +86,17 @@ def retrain_headline(report: RetrainReport) -> str:
     was = "" if report.champion is None or report.champion.error is None else (
         f", was {percent(report.champion.error)}"
     )  # fmt: skip
-    chosen = report.judged.chosen
-    return (
-        f"{percent(report.judged.error)} error{was}; {percent(chosen.read_rate, 1)} read "
-        f"at threshold {number(chosen.threshold)}"
-    )
+    read = percent(report.judged.chosen.read_rate, 1)
+    return f"{percent(report.judged.error)} error{was}; {read} read at {_terms(report)}"
+
+
+def _terms(report: RetrainReport) -> str:
+    """Say on which terms it reads: the error that is certified, or else the threshold."""
+    promised = report.promised
+    if promised is not None:
+        return limit(promised.max_error)
+    assert report.judged is not None
+    return f"threshold {number(report.judged.chosen.threshold)}"
 
 
 def score_headline(report: ScoreReport) -> str:

@@ -129,3 +129,30 @@ def test_headlines() -> None:
     assert words.headline(retrained).startswith(f"Promoted: {now} error, was 5.00 %; ")
     assert words.headline(retrained).endswith(" read at threshold 0.9")
     assert f"of {scored.n_in:,} images read" in words.headline(scored)
+
+
+def test_a_headline_names_the_error_that_is_certified() -> None:
+    report = samples.retrain()[0]
+    assert report.judged is not None
+    certificate = data.Certificate(
+        sentence="At most 0.1% are wrong.",
+        threshold=report.judged.chosen.threshold,
+        max_error=0.001,
+        level=0.95,
+        accepted=90,
+        wrong=0,
+        rows=100,
+        read_rate=0.9,
+        realised_error=0.0,
+    )
+    certified = report.model_copy(update={"certificate": certificate})
+    assert words.headline(certified).endswith(" read at 0.1 %")
+    other = certificate.model_copy(update={"threshold": 0.123})
+    uncertified = report.model_copy(update={"certificate": other})
+    assert words.headline(uncertified).endswith(" read at threshold 0.9")
+
+
+def test_per_cent_signs_stand_apart_as_on_the_page() -> None:
+    assert words.said("With 95% confidence, 50.5 % of 9%") == (
+        "With 95\N{NO-BREAK SPACE}% confidence, 50.5 % of 9\N{NO-BREAK SPACE}%"
+    )

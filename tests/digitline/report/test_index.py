@@ -39,7 +39,7 @@ def test_the_last_promoted_model_is_named_whatever_came_after(
     worse = data.Version(version="20260103-bad", error=0.5)
     put(tmp_path, reports[0].model_copy(update={"decision": held, "model": worse}), "retrain-0002")
     html = rebuild_index(tmp_path).read_text()
-    assert "<h1>20260102-0a1b2c, 4.00\N{NO-BREAK SPACE}% error</h1>" in html
+    assert "<h1>20260102-0a1b2c: 4.00\N{NO-BREAK SPACE}% error;" in html
     assert "Held back" in html
 
 
@@ -55,7 +55,7 @@ def test_after_a_rollback_the_champion_is_the_one_before(
         for version, action, why in changes
     ]
     html = note_champions(tmp_path, entries).read_text()
-    assert "<h1>m0001, 1.00\N{NO-BREAK SPACE}% error</h1>" in html
+    assert "<h1>m0001: 1.00\N{NO-BREAK SPACE}% error;" in html
     listed = html[html.index('id="champions"') : html.index('id="scorings"')]
     assert listed.index("rollback") < listed.index("m0002")
     assert "&lt;b&gt;" in listed
