@@ -253,6 +253,26 @@ def read_slice(
                         yield piece
 
 
+def read_places(
+    path: Path, places: NDArray[np.int64], columns: Sequence[str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Read the rows at `places` (n,), which grow, touching only the row groups they lie in.
+
+    Rows beyond the end of the file are left out. Raises `DataError` where `path` is not Parquet.
+    """
+    with open_parquet(path) as file:
+        after = 0
+        for group in range(file.num_row_groups):
+            before, after = after, after + file.metadata.row_group(group).num_rows
+            if np.searchsorted(places, before) == np.searchsorted(places, after):
+                continue
+            for batch in file.iter_batches(ROW_GROUP, row_groups=[group], columns=columns):
+                first, last = np.searchsorted(places, [before, before + batch.num_rows])
+                if first < last:
+                    yield batch.take(pa.array(places[first:last] - before))
+                before += batch.num_rows
+
+
 def count_rows(path: Path) -> int:
     """Count the rows of a Parquet file; `DataError` where it is not one."""
     with open_parquet(path) as file:

@@ -247,19 +247,22 @@ def _desk(questions: Questions, files: Sequence[Path]) -> Desk | None:
 def _shoot(names: set[str], listing: Path, limits: Limits) -> dict[str, Shot]:
     """Read some images once more, for the page; one that has gone meanwhile has no picture."""
     shots: dict[str, Shot] = {}
+    digits: list[Entry] = []
+    wanted = pa.array(sorted(names), pa.string())
     for batch in read_batches(listing):
-        wanted = pc.is_in(batch.column("name"), pa.array(sorted(names), pa.string()))
-        for row in batch.filter(wanted).to_pylist():
+        for row in batch.filter(pc.is_in(batch.column("name"), wanted)).to_pylist():
             entry = Entry(**row)
-            shot = _shot(entry, limits)
-            if shot is not None:
+            if entry.opener == "normalised":
+                digits.append(entry)
+            elif (shot := _shot(entry, limits)) is not None:
                 shots[entry.name] = shot
+    if digits:
+        seen = read_digits(digits)[1]
+        shots |= {entry.name: Shot.of(None, px) for entry, px in zip(digits, seen, strict=True)}
     return shots
 
 
 def _shot(entry: Entry, limits: Limits) -> Shot | None:
-    if entry.opener == "normalised":
-        return Shot.of(None, read_digits([entry])[1][0])
     try:
         original = decode(read_entry(entry, limits.max_bytes), limits)
     except (UnreadableError, UndecodableError):

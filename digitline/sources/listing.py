@@ -26,6 +26,7 @@ from digitline.rows import (
     digests,
     open_parquet,
     pixels,
+    read_places,
     read_slice,
     write_rows,
 )
@@ -191,13 +192,12 @@ def read_digit_rows(batch: pa.RecordBatch) -> tuple[NDArray[np.uint8], NDArray[n
     """
     locations = batch.column("location").dictionary_encode()
     files, rows = locations.indices.to_numpy(), batch.column("row").to_numpy()
-    breaks = np.flatnonzero((np.diff(files) != 0) | (np.diff(rows) != 1)) + 1
+    breaks = np.flatnonzero((np.diff(files) != 0) | (np.diff(rows) <= 0)) + 1
     ids, px = [], []
     for run in np.split(np.arange(len(rows)), breaks):
         path = Path(os.fsdecode(locations.dictionary[files[run[0]]].as_py()))
-        start, stop = int(rows[run[0]]), int(rows[run[-1]]) + 1
         found = 0
-        for some in read_slice(path, start, stop, ["id", "px"]):
+        for some in read_places(path, rows[run], ["id", "px"]):
             ids.append(digests(some))
             px.append(pixels(some))
             found += some.num_rows

@@ -28,6 +28,7 @@ from digitline.rows import (
     pixels,
     raw_batch,
     read_batches,
+    read_places,
     read_slice,
     write_rows,
     writing,
@@ -175,6 +176,19 @@ def test_a_slice_is_that_slice(
         for number in batch.column("n").to_pylist()
     ]
     assert found == list(range(25))[start:stop]
+
+
+@given(st.sets(st.integers(0, 30)), st.integers(1, 10))
+@REUSED
+def test_places_are_those_places(tmp_path: Path, places: set[int], group: int) -> None:
+    pq.write_table(pa.table({"n": range(25)}), tmp_path / "it.parquet", row_group_size=group)
+    wanted = np.array(sorted(places), np.int64)
+    found = [
+        number
+        for batch in read_places(tmp_path / "it.parquet", wanted)
+        for number in batch.column("n").to_pylist()
+    ]
+    assert found == [place for place in sorted(places) if place < 25]
 
 
 def test_a_slice_reads_only_the_columns_asked_for(tmp_path: Path) -> None:
