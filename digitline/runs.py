@@ -5,6 +5,7 @@ same work is asked for: its plan, committed first, says what that work was.
 """
 
 import re
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,12 +21,16 @@ _ID = re.compile(r"(?P<job>[a-z]+)-(?P<number>\d{4,})")
 
 
 class Plan(BaseModel):
-    """What a run was asked to do: a digest over its inputs, and when it began."""
+    """What a run was asked to do: a digest over its inputs, and when it began.
+
+    Where its results lie elsewhere, a copy there names the `run` as well.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     key: str
     started: str
+    run: str = ""
 
 
 class Run(BaseModel):
@@ -63,17 +68,26 @@ def open_run(home: Home, job: str, key: str, when: str) -> Run:
 def claim(directory: Path, run: Run, key: str) -> None:
     """Make `directory` the place of a run's results.
 
-    Raises `StorageError` where it holds anything else than what this run left there.
+    Raises `StorageError` where it holds anything else than what this run left there, for what
+    another run answered may be of other images; a run that had not begun yet is then forgotten.
     """
     with storage_errors(directory):
         directory.mkdir(parents=True, exist_ok=True)
         held = {path.name for path in directory.iterdir() if not path.name.startswith(".")}
-    plan = _read_plan(directory / _PLAN_NAME)
-    if plan is None and not held:
-        write_plan(directory, Plan(key=key, started=run.started))
-    elif plan is None or plan.key != key or (MANIFEST_NAME in held and not run.resumed):
+    ours, found = Plan(key=key, started=run.started, run=run.id), _read_plan(directory / _PLAN_NAME)
+    if found is None and not held:
+        write_plan(directory, ours)
+    elif found != ours:
+        if not run.resumed:
+            shutil.rmtree(run.directory)
+        # A run that was killed at its very end has left nothing to be taken up.
+        same = found is not None and found.key == key and MANIFEST_NAME in held
         raise StorageError(
-            "the directory is not empty", where=directory, todo="Choose another for the results"
+            "the results of this command are here, complete"
+            if same
+            else "the directory is not empty",
+            where=directory,
+            todo="Read them, or choose another directory" if same else "Choose another directory",
         )
 
 

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from digitline.commit import Manifest, write_manifest
-from digitline.errors import DataError
+from digitline.errors import DataError, StorageError
 from digitline.home import Home
-from digitline.runs import number, open_run
+from digitline.runs import claim, number, open_run
 
 NOW = "2026-01-02T03:04:05Z"
 
@@ -47,6 +47,29 @@ def test_unfinished_run_with_another_plan_is_left_alone(home: Home) -> None:
 def test_number_is_not_used_again_while_its_report_is_there(home: Home) -> None:
     (home.reports / "score-0041").mkdir(parents=True)
     assert open_run(home, "score", "a", NOW).id == "score-0042"
+
+
+def test_complete_results_are_never_gone_on_with(home: Home, tmp_path: Path) -> None:
+    """What lies there may be of other images, however often the command is given again."""
+    out = tmp_path / "out"
+    first = open_run(home, "score", "a", NOW)
+    claim(out, first, "a")
+    claim(out, first, "a")
+    finish(out)
+    finish(first.directory)
+    for _ in range(2):
+        again = open_run(home, "score", "a", NOW)
+        assert not again.resumed
+        with pytest.raises(StorageError, match="are here, complete"):
+            claim(out, again, "a")
+
+
+def test_half_the_results_of_another_run_are_not_gone_on_with(home: Home, tmp_path: Path) -> None:
+    first = open_run(home, "score", "a", NOW)
+    claim(tmp_path / "out", first, "a")
+    finish(first.directory)
+    with pytest.raises(StorageError, match="not empty"):
+        claim(tmp_path / "out", open_run(home, "score", "a", NOW), "a")
 
 
 def test_broken_plan_is_named(home: Home) -> None:

@@ -1,0 +1,197 @@
+"""Real runs of the command line, each a process group of its own, born of a warm process.
+
+Loading Prefect and scikit-learn takes seconds. A run that is forked from a process that has loaded
+them, and has begun nothing, is the same run, only sooner under way.
+"""
+
+import importlib
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final, NoReturn, Self
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+COMMAND_LINE: Final = "flows.command_line:exit_code"
+PATIENCE: Final = 600.0  # seconds; a busy machine is slow
+FLOWS: Final = ("flows.command_line", "flows.score", "flows.retrain", "tests.torture.fuse")
+
+
+class Nursery:
+    """A warm process with the environment that all its runs share."""
+
+    def __init__(self, environment: Mapping[str, str], loaded: Sequence[str] = FLOWS) -> None:
+        """Start it with modules loaded; `environment` is added to this process's own."""
+        self._place = Path(tempfile.mkdtemp(prefix="nursery-"))
+        self._logs = 0
+        inherited = {key: value for key, value in os.environ.items() if "PREFECT" not in key}
+        self._process = subprocess.Popen(
+            [sys.executable, str(Path(__file__)), str(self._socket), *loaded],
+            env={**inherited, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1", **environment},
+            start_new_session=True,
+        )
+
+    def __enter__(self) -> Self:
+        """Use it in a `with` block, warm from the start: it ends with it."""
+        self._connect().close()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End it."""
+        self._process.kill()
+        self._process.wait()
+        shutil.rmtree(self._place)
+
+    def start(self, *arguments: str, call: str = COMMAND_LINE, **environment: str) -> "Run":
+        """Start a command, or call `module:function` with the arguments.
+
+        `fuse` in the environment is for `tests.torture.fuse`.
+        """
+        self._logs += 1
+        log = self._place / f"{self._logs}.log"
+        connection = self._connect()
+        order = (call, arguments, environment, str(log))
+        connection.sendall(json.dumps(order).encode() + b"\n")
+        connection.settimeout(PATIENCE)
+        return Run(int(connection.recv(16)), log, connection)
+
+    def run(self, *arguments: str, call: str = COMMAND_LINE, **environment: str) -> "Run":
+        """Start a command and wait for its end."""
+        run = self.start(*arguments, call=call, **environment)
+        run.wait()
+        return run
+
+    @property
+    def _socket(self) -> Path:
+        return self._place / "socket"
+
+    def _connect(self) -> socket.socket:
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            try:
+                connection.connect(str(self._socket))
+            except (FileNotFoundError, ConnectionRefusedError):
+                connection.close()
+                assert self._process.poll() is None, "the nursery did not start"
+                assert time.monotonic() < deadline, "the nursery does not answer"
+                time.sleep(0.05)
+            else:
+                return connection
+
+
+@dataclass
+class Run:
+    """A run under way: the leader of a session, so that none of its processes can hide."""
+
+    pid: int
+    log: Path
+    connection: socket.socket
+    code: int | None = None
+
+    def kill(self, word: int = signal.SIGKILL, *, group: bool = True) -> None:
+        """Send a signal to all its processes, or to its first one alone."""
+        with suppress(ProcessLookupError):  # it has ended by itself
+            (os.killpg if group else os.kill)(self.pid, word)
+
+    def wait(self, patience: float = PATIENCE) -> int:
+        """Wait for its end and give its exit code, negative for a signal."""
+        if self.code is None:
+            self.connection.settimeout(patience)
+            try:
+                self.code = int(self.connection.recv(16))
+            except TimeoutError:
+                raise AssertionError(f"no end within {patience:g} s: {self.said}") from None
+            self.connection.close()
+        return self.code
+
+    @property
+    def said(self) -> str:
+        """Give all that it printed so far."""
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def left_behind(self, patience: float = 10.0) -> list[int]:
+        """List the processes of its session that still run after some seconds."""
+        deadline = time.monotonic() + patience
+        while (left := _session(self.pid)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return left
+
+
+def _session(leader: int) -> list[int]:
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(OSError):
+            status = Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()
+            if status[0] != "Z" and int(status[3]) == leader:
+                found.append(int(pid))
+    return found
+
+
+def _serve(address: str, loaded: Sequence[str]) -> NoReturn:
+    """Load what runs need, then give birth to a keeper for each that connects."""
+    for name in loaded:
+        importlib.import_module(name)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # keepers are nobody's concern
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind(address)
+    listener.listen(64)
+    while True:
+        connection, _ = listener.accept()
+        if os.fork() == 0:
+            listener.close()
+            _keep(connection)
+        connection.close()
+
+
+def _keep(connection: socket.socket) -> NoReturn:
+    """Start a run, tell its number, wait for its end, tell how it ended."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    order = json.loads(connection.recv(1 << 20) or "null")
+    if order is None:  # somebody who wanted to know whether we are there
+        os._exit(0)
+    pid = os.fork()
+    if pid == 0:
+        connection.close()
+        _become(*order)
+    connection.send(str(pid).encode())
+    status = os.waitpid(pid, 0)[1]
+    connection.send(str(os.waitstatus_to_exitcode(status)).encode())
+    os._exit(0)
+
+
+def _become(call: str, arguments: list[str], environment: dict[str, str], log: str) -> NoReturn:
+    os.setsid()
+    random.seed()
+    with open(log, "wb") as output, open(os.devnull, "rb") as nothing:  # noqa: PTH123 - descriptors
+        os.dup2(nothing.fileno(), 0)
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
+    os.environ.update(environment)
+    if "FUSE" in environment:
+        from tests.torture.fuse import lay  # noqa: PLC0415 - seldom wanted
+
+        lay(environment["FUSE"])
+    module, _, name = call.partition(":")
+    function = getattr(importlib.import_module(module), name)
+    sys.exit(function(arguments))
+
+
+if __name__ == "__main__":
+    _serve(sys.argv[1], sys.argv[2:])
