@@ -4,10 +4,12 @@ Errors become one line and an exit code here, and nowhere else.
 """
 
 import os
+import signal
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated, Literal
+from types import FrameType
+from typing import Annotated, Literal, NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -29,6 +31,7 @@ UNEXPECTED_ERROR = 1
 USAGE_ERROR = 2
 UNREADABLE = 14
 INTERRUPTED = 130
+TOLD_TO_END = 143
 
 app = App(
     name="digitline",
@@ -367,7 +370,16 @@ def launch(
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
+    signal.signal(signal.SIGTERM, _end)
     sys.exit(exit_code(sys.argv[1:]))
+
+
+class _ToldToEnd(KeyboardInterrupt):
+    """A SIGTERM, as service managers and clusters send; it ends a run as Ctrl-C does."""
+
+
+def _end(_word: int, _frame: FrameType | None) -> NoReturn:
+    raise _ToldToEnd
 
 
 def exit_code(arguments: list[str]) -> int:
@@ -378,6 +390,8 @@ def exit_code(arguments: list[str]) -> int:
         return complain(f"{error} `digitline --help` shows what there is.", USAGE_ERROR)
     except DigitlineError as error:
         return complain(str(error), error.exit_code)
+    except _ToldToEnd:
+        return complain("told to end; the same command takes the run up again.", TOLD_TO_END)
     except KeyboardInterrupt:
         return complain("interrupted; the same command takes the run up again.", INTERRUPTED)
     except Exception as error:  # noqa: BLE001 - the last place that can tell a person

@@ -46,7 +46,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
 
 @pytest.fixture(scope="session")
 def prefect_server() -> Iterator[None]:
-    """Prefect's real API on a database of its own, started once a session."""
+    """Prefect's real API on a database of its own, started once a session.
+
+    A server that `PREFECT_API_URL` names is used instead.
+    """
+    if os.environ.get("PREFECT_API_URL"):
+        yield
+        return
     from prefect.testing.utilities import prefect_test_harness  # noqa: PLC0415 - slow to load
 
     with prefect_test_harness(server_startup_timeout=120):

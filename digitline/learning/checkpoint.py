@@ -18,12 +18,16 @@ _PROGRESS = "progress"
 
 
 class Progress(BaseModel):
-    """How far a training has come. `plan` is the digest of all that determines its result."""
+    """How far a training has come, and how many rows it has `seen`.
+
+    `plan` is the digest of all that determines its result.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     plan: str
     step: int
+    seen: int
     best_epoch: int
     curve: tuple[Epoch, ...]
 

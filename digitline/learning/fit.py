@@ -211,6 +211,7 @@ class _Training:
         progress = Progress(
             plan=plan,
             step=self._optimiser.step,
+            seen=self._model.t_,
             best_epoch=self.best_epoch,
             curve=tuple(self.curve),
         )
@@ -221,6 +222,7 @@ class _Training:
         progress = load(path, plan, self._state())
         if progress is not None:
             self._optimiser.step = progress.step
+            self._model.t_ = progress.seen
             self.best_epoch = progress.best_epoch
             self.curve = list(progress.curve)
             self.resumed = len(self.curve)

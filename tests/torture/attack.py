@@ -59,6 +59,11 @@ class Round:
     first: int
     cases: int
     dice: Random
+    note: Note
+
+    def remark(self, words: str) -> None:
+        """Say something about the attack in the table."""
+        self.note.remark = words
 
 
 @dataclass(frozen=True)
@@ -85,25 +90,12 @@ class Attack:
         note = self._open()
         while note.done < self.cases:
             size = min(self.batch, self.cases - note.done)
-            dice = Random(f"{SEED} {self.name} {note.done}")  # noqa: S311 - to be thrown again
-            yield _Trial(self, note, Round(note.done, size, dice))
+            dice = Random(f"{SEED} {self.name} {note.done}")
+            yield _Trial(note, Round(note.done, size, dice, note))
             note.done += size
             self.keep(note)
         if note.failures:
             pytest.fail("\n".join(note.failures))
-
-    def leave_out(self, why: str) -> None:
-        """Skip the attack, and say why in the table."""
-        note = self._open()
-        note.remark = f"left out: {why}"
-        self.keep(note)
-        pytest.skip(why)
-
-    def remark(self, words: str) -> None:
-        """Say something about the attack in the table."""
-        note = self._open()
-        note.remark = words
-        self.keep(note)
 
     def keep(self, note: Note) -> None:
         """Keep what has come of it, and write the table."""
@@ -127,7 +119,6 @@ class Attack:
 
 @dataclass
 class _Trial:
-    attack: Attack
     note: Note
     round: Round
 
@@ -140,7 +131,7 @@ class _Trial:
         if not SCALE or not isinstance(error, Exception):
             return False
         words = " ".join(str(error).split()) or type(error).__name__
-        self.note.failures.append(f"{self.attack.name}, from case {self.round.first}: {words}")
+        self.note.failures.append(f"{self.note.name}, from case {self.round.first}: {words}")
         return True
 
 

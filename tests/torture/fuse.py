@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from random import Random
-from typing import IO, Any, Final
+from typing import IO, Any, Final, NoReturn
 
 _STEPS: Final = ("replace", "rename", "unlink", "remove", "mkdir", "rmdir", "chmod", "fsync")
 _DRAFT_OR_NEW: Final = frozenset("wxa+")
@@ -22,12 +22,16 @@ _DRAFT_OR_NEW: Final = frozenset("wxa+")
 
 @dataclass(frozen=True)
 class Order:
-    """At which step to end (never, where that is 0), where to note the steps, and the dice."""
+    """At which step to end (never, where that is 0), where to note the steps, and the dice.
+
+    With an `error` (of `errno`) the step fails instead, as on a disk that does.
+    """
 
     at: int
     steps: str
     seed: int = 0
     power: bool = False
+    error: int = 0
 
     def text(self) -> str:
         """Say it in a line, for `FUSE` in the environment."""
@@ -57,7 +61,7 @@ class _Fuse:
         self.open = io.open
         for name, function in self.real.items():
             setattr(os, name, self._step(name, function))
-        io.open = self._open
+        io.open = self._open  # type: ignore[assignment]  # one way of calling it
 
     def _step(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def step(*given: Any, **options: Any) -> Any:  # noqa: ANN401 - as the system's own
@@ -82,19 +86,28 @@ class _Fuse:
     def _count(self, name: str, what: object) -> None:
         self.made += 1
         self.busy = True
-        where = os.readlink(f"/proc/self/fd/{what}") if isinstance(what, int) else str(what)
+        where = _path_of(what) if isinstance(what, int) else str(what)
         with self.open(self.order.steps, "a") as file:
             file.write(f"{name} {os.path.basename(where)}\n")  # noqa: PTH119 - a string
-        if self.made == self.order.at:
-            if self.order.power:
-                self._cut_power()
-            os.killpg(0, signal.SIGKILL) if os.getpgrp() == os.getpid() else os.kill(
-                os.getpid(), signal.SIGKILL
-            )
         self.busy = False
+        if self.made == self.order.at:
+            if self.order.error:
+                raise OSError(self.order.error, os.strerror(self.order.error), where)
+            self._end()
+
+    def _end(self) -> NoReturn:
+        self.busy = True
+        if self.order.power:
+            self._cut_power()
+        os.killpg(0, signal.SIGKILL)
+        raise AssertionError("still alive")
 
     def _before(self, name: str, given: tuple[Any, ...]) -> bytes | None:
-        if not self.order.power or name not in {"replace", "rename"} or not os.path.isfile(given[1]):  # noqa: PTH113 - a string
+        if (
+            not self.order.power
+            or name not in {"replace", "rename"}
+            or not os.path.isfile(given[1])  # noqa: PTH113 - a string
+        ):
             return None
         with self.open(given[1], "rb") as file:
             content: bytes = file.read()
@@ -102,7 +115,7 @@ class _Fuse:
 
     def _after(self, name: str, given: tuple[Any, ...], before: bytes | None) -> None:
         if name == "fsync":
-            where = os.readlink(f"/proc/self/fd/{given[0]}")
+            where = _path_of(given[0])
             self.torn.discard(where)
             self.renamed = [each for each in self.renamed if os.path.dirname(each[1]) != where]  # noqa: PTH120 - a string
         elif name in {"replace", "rename"}:
@@ -113,13 +126,17 @@ class _Fuse:
             self.renamed.append((source, target, before))
 
     def _cut_power(self) -> None:
-        dice = Random(self.order.seed)  # noqa: S311 - to be thrown again
+        dice = Random(self.order.seed)
         for path in self.torn:
             if os.path.isfile(path):  # noqa: PTH113 - a string
                 os.truncate(path, dice.randint(0, os.path.getsize(path)))  # noqa: PTH202 - a string
         for source, target, before in reversed(self.renamed):
-            if dice.random() < 0.5 and os.path.exists(target):  # noqa: PLR2004, PTH110 - a coin, a string
+            if dice.random() < 0.5 and os.path.exists(target):  # noqa: PTH110 - a coin, a string
                 self.real["rename"](target, source)
                 if before is not None:
                     with self.open(target, "wb") as file:
                         file.write(before)
+
+
+def _path_of(descriptor: int) -> str:
+    return os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115 - a string

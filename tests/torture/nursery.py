@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Final, NoReturn, Self
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-COMMAND_LINE: Final = "flows.command_line:exit_code"
+COMMAND_LINE: Final = "flows.command_line:main"
 PATIENCE: Final = 600.0  # seconds; a busy machine is slow
 FLOWS: Final = ("flows.command_line", "flows.score", "flows.retrain", "tests.torture.fuse")
 
@@ -136,11 +136,11 @@ class Run:
 
 def _session(leader: int) -> list[int]:
     found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
+    for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            status = Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()
+            status = (process / "stat").read_text().rpartition(")")[2].split()
             if status[0] != "Z" and int(status[3]) == leader:
-                found.append(int(pid))
+                found.append(int(process.name))
     return found
 
 
@@ -185,12 +185,13 @@ def _become(call: str, arguments: list[str], environment: dict[str, str], log: s
         os.dup2(output.fileno(), 2)
     os.environ.update(environment)
     if "FUSE" in environment:
-        from tests.torture.fuse import lay  # noqa: PLC0415 - seldom wanted
+        from tests.torture.fuse import lay
 
         lay(environment["FUSE"])
     module, _, name = call.partition(":")
     function = getattr(importlib.import_module(module), name)
-    sys.exit(function(arguments))
+    sys.argv[1:] = arguments
+    sys.exit(function() if call == COMMAND_LINE else function(arguments))
 
 
 if __name__ == "__main__":

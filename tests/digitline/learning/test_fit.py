@@ -17,6 +17,7 @@ from digitline.learning.feed import Meal
 from digitline.learning.fit import Epoch, Fitted, Part, fit
 from digitline.learning.network import new_model, step_through
 from digitline.learning.recipe import Recipe
+from digitline.models.pickling import to_bytes
 
 Digits = tuple[NDArray[np.uint8], NDArray[np.int8]]
 Write = Callable[[str, NDArray[np.uint8], NDArray[np.int8]], Path]
@@ -98,6 +99,7 @@ from pathlib import Path
 from digitline.learning.feed import Meal
 from digitline.learning.fit import Part, fit
 from digitline.learning.recipe import Recipe
+from digitline.models.pickling import to_bytes
 recipe, train, validation, checkpoint = sys.argv[1:]
 
 def tell(epoch):
@@ -129,10 +131,12 @@ def test_a_killed_training_resumes_to_the_same_result(
     )
     assert resumed.resumed == 4
     assert [epoch.number for epoch in told] == [1, 2, 3, 4, 5, 6]
-    assert same(resumed, fit(recipe, [Part(train)], validation, seed=1))
+    alone = fit(recipe, [Part(train)], validation, seed=1)
+    assert same(resumed, alone)
     whole = fit(recipe, [Part(train)], validation, seed=1, checkpoint=checkpoint)
     assert whole.resumed == 6
     assert same(whole, resumed)
+    assert to_bytes(whole.model) == to_bytes(resumed.model) == to_bytes(alone.model)
 
 
 def test_a_checkpoint_of_another_training_is_refused(
