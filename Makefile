@@ -7,7 +7,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test lint types tests live coverage format lock clean
+.PHONY: run test lint types tests live torture coverage format lock clean
 
 run: $(READY)
 	$(VENV)/bin/digitline run
@@ -27,6 +27,12 @@ tests: $(READY)
 # The service for real, with schedules, kills and restarts: some minutes.
 live: $(READY)
 	DIGITLINE_TEST_LIVE=1 $(VENV)/bin/pytest tests/live
+
+# All attacks as often as they are meant, some hours, or a share of that: make torture TORTURE=0.1.
+# What is cut off goes on when it is started again; bench/torture.md grows row by row.
+torture: export TORTURE ?= 1
+torture: $(READY)
+	nice $(VENV)/bin/pytest --verbose tests/torture
 
 coverage: $(READY)
 	$(VENV)/bin/pytest --numprocesses 2 --dist loadfile --cov --cov-report=term
@@ -52,4 +58,4 @@ lock:
 		--quiet --output-file requirements.lock pyproject.toml
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .coverage htmlcov
+	rm -rf $(VENV) .torture .mypy_cache .ruff_cache .pytest_cache .coverage htmlcov

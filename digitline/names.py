@@ -11,6 +11,10 @@ from pydantic import AfterValidator, Field
 _UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp", "Co", "Cn"})
 
 
+# What a spreadsheet takes for the beginning of a formula (OWASP, "CSV injection").
+_FORMULA = frozenset("=+-@\uff1d\uff0b\uff0d\uff20")
+
+
 def printable(text: str) -> str:
     """Escape every character of `text` that could move the cursor or hide another."""
     return "".join(map(_escape, text))
@@ -26,6 +30,14 @@ def portable(path: str | os.PathLike[str]) -> str:
     Parquet and JSON hold only valid Unicode, while Linux allows any bytes in a name.
     """
     return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def is_formula(text: str) -> bool:
+    """Say whether a spreadsheet may take a cell for a formula, past what it does not show."""
+    if text.startswith(("\t", "\r", "\n")):
+        return True
+    shown = (char for char in text if not char.isspace() and unicodedata.category(char) != "Cf")
+    return next(shown, "") in _FORMULA
 
 
 def _escape(char: str) -> str:

@@ -129,7 +129,8 @@
 
   // A name that a spreadsheet would take for a formula means the same file with ./ before it.
   const field = (text) => `"${text.replaceAll('"', '""')}"`;
-  const path = (text) => (/^[=+\-@\t\r]/.test(text) ? `./${text}` : text);
+  const formula = /^(?:[\t\r\n]|[\s\p{Cf}]*[=+\-@\uff1d\uff0b\uff0d\uff20])/u;
+  const path = (text) => (formula.test(text) ? `./${text}` : text);
 
   function corrections() {
     const lines = ["id,file,digit,note,read,confidence,run"];

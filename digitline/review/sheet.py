@@ -9,6 +9,7 @@ from pathlib import Path
 
 from digitline.commit import write_bytes
 from digitline.errors import DataError, SourceError
+from digitline.names import is_formula
 from digitline.sources.files import UnreadableError, read_file
 
 COLUMNS = ("id", "file", "digit", "note", "read", "confidence", "run")
@@ -16,8 +17,6 @@ KIND = "kind"
 NOT_A_DIGIT = "not-a-digit"
 _MOST_BYTES = 256 << 20
 _ID = re.compile(r"[0-9a-f]{64}")
-# What a spreadsheet takes for the beginning of a formula (OWASP, "CSV injection").
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _LONGEST_NOTE = 500
 _MOST_TOLD = 5
 
@@ -101,7 +100,7 @@ def write_sheet(path: Path, rows: Iterable[dict[str, object]]) -> None:
 
 def safe_name(name: str) -> str:
     """Write a name that a spreadsheet would take for a formula as the same file beneath `./`."""
-    return f"./{name}" if name.startswith(_FORMULA) else name
+    return f"./{name}" if is_formula(name) else name
 
 
 def _decode(path: Path) -> str:
@@ -149,7 +148,7 @@ def _complaints(row: dict[str, str]) -> Iterator[str]:
         yield "not as many fields as the first line"
         return
     for name, value in row.items():
-        if value.startswith(_FORMULA):
+        if is_formula(value):
             yield f"`{name}` begins like a formula"
     if _ID.fullmatch(row["id"]) is None:
         yield f"`{row['id']}` is not the SHA-256 of an image"

@@ -222,13 +222,22 @@ class _Member:
             if self._ended:
                 raise _ending()
             if self._process is None or self._connection is None:
-                self._connection, theirs = self._context.Pipe()
-                self._process = self._context.Process(
-                    target=work, args=(theirs, self._place, self._duty), daemon=True
-                )
-                self._process.start()
-                theirs.close()
+                self._connection, self._process = self._start()
             return self._process, self._connection
+
+    def _start(self) -> tuple[Connection, BaseProcess]:
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(
+            target=work, args=(theirs, self._place, self._duty), daemon=True
+        )
+        try:
+            process.start()
+        except (EOFError, OSError):  # the server it is forked from was ended
+            ours.close()
+            raise _DeathError(_NOTHING, "could not be started") from None
+        finally:
+            theirs.close()
+        return ours, process
 
     def _watch(self, process: BaseProcess, connection: Connection, progress: _Progress) -> None:
         """Wait for an answer or the end; end a process that is too long over one image."""

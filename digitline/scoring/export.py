@@ -8,7 +8,7 @@ from typing import IO, Any, Final, Literal, TypeAlias
 
 from digitline.commit import Shard, describe, replacing
 from digitline.errors import DataError, SettingsError
-from digitline.names import portable
+from digitline.names import is_formula, portable
 from digitline.rows import ERRORS, open_parquet, read_batches
 from digitline.sources.files import reading
 
@@ -17,8 +17,6 @@ Row: TypeAlias = Mapping[str, Any]
 Files: TypeAlias = Sequence[tuple[Path, Path]]
 
 _OUTCOME: Final = ("status", "digit", "text", "confidence", "reason", "message")
-# A spreadsheet takes a cell that begins so for a formula.
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 def export(shards: Files, out: Path, kind: Format) -> list[Shard]:
@@ -130,7 +128,7 @@ def _json_writer(file: IO[str], columns: Sequence[str]) -> Callable[[Row], objec
 
 def _cell(value: object) -> object:
     plain = _plain(value)
-    if isinstance(plain, str) and plain.startswith(_FORMULA):
+    if isinstance(plain, str) and is_formula(plain):
         return f"'{plain}"
     return plain
 

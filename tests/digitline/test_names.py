@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digitline.names import portable, printable
+from digitline.names import is_formula, portable, printable
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,10 @@ def test_a_name_that_is_valid_stays(name: str) -> None:
 
 def test_bytes_that_are_not_utf_8_are_spelt_out() -> None:
     assert portable(Path(os.fsdecode(b"a\xe4b/\xff"))) == r"a\xe4b/\xff"
+
+
+@pytest.mark.parametrize("start", ["", " ", "\ufeff", "\u200b\u00a0", "\n", "\t"])
+@pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\uff1d", "\uff20"])
+def test_a_formula_is_one_past_what_is_not_shown(start: str, sign: str) -> None:
+    assert is_formula(f"{start}{sign}SUM(1)")
+    assert not is_formula(f"a{start}{sign}SUM(1)")

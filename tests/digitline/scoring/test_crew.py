@@ -1,5 +1,6 @@
 """Shards scored by processes that are killed, stopped and starved."""
 
+import multiprocessing
 import os
 import pickle
 import shutil
@@ -202,6 +203,23 @@ def test_leaving_ends_who_works_and_tells_who_waits(
     assert len(told) == 3
     assert member._process is None or not member._process.is_alive()
     assert not list((tmp_path / "out").glob("predictions*"))
+
+
+def test_workers_that_cannot_be_started_are_told_of(
+    folder: Path, tmp_path: Path, duty: Duty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when Ctrl-C, or whoever wants memory, ends the server that they are forked from."""
+
+    def refuse(_: object) -> None:
+        raise EOFError
+
+    monkeypatch.setattr(multiprocessing.context.ForkServerProcess, "start", refuse)
+    task = task_for(folder, tmp_path / "out")
+    with Crew(duty, 1, 60, silent) as crew:
+        with pytest.raises(WorkerError, match="could not be started"):
+            crew.score(task)
+        monkeypatch.undo()
+        assert crew.score(task).rows == 60
 
 
 SCORE = """
