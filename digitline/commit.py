@@ -10,6 +10,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import secrets
 import time
 from collections.abc import Iterator, Mapping
@@ -128,6 +129,15 @@ def move(path: Path, target: Path) -> None:
         path.rename(target)
         for directory in {path.parent, target.parent}:
             _sync(directory)
+
+
+def sweep_drafts(path: Path) -> None:
+    """Remove the drafts of `path` that killed processes left; nobody else may be writing it."""
+    draft = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{12}}")
+    if path.parent.is_dir():
+        for beside in path.parent.iterdir():
+            if draft.fullmatch(beside.name):
+                beside.unlink(missing_ok=True)
 
 
 def make_directory(path: Path, mode: int = 0o777) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from digitline.commit import replacing
+from digitline.commit import replacing, sweep_drafts
 from digitline.errors import TrainingError
 from digitline.learning.epoch import Epoch
 
@@ -42,8 +42,10 @@ def save(path: Path, progress: Progress, arrays: Arrays) -> None:
 def load(path: Path, plan: str, arrays: Arrays) -> Progress | None:
     """Read the checkpoint of `plan` into `arrays`; `None` where there is no file.
 
+    What a process that was killed left half written is removed: it may be many megabytes.
     Raises `TrainingError` where it cannot be read or belongs to another plan.
     """
+    sweep_drafts(path)
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             progress = Progress.model_validate_json(archive[_PROGRESS].tobytes())

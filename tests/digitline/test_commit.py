@@ -23,6 +23,7 @@ from digitline.commit import (
     read_manifest,
     replacing,
     storage_errors,
+    sweep_drafts,
     write_bytes,
     write_manifest,
 )
@@ -110,6 +111,15 @@ def test_the_disk_speaks_to_people(
     with pytest.raises(StorageError, match=said):
         write_bytes(tmp_path / "it", b"x")
     assert names(tmp_path) == []
+
+
+def test_drafts_of_killed_processes_are_swept_and_nothing_else(tmp_path: Path) -> None:
+    kept = [".it.backup", ".item.0123456789ab", "it", "it.0123456789ab"]
+    for name in (*kept, ".it.0123456789ab"):
+        (tmp_path / name).touch()
+    sweep_drafts(tmp_path / "it")
+    sweep_drafts(tmp_path / "nowhere" / "it")
+    assert names(tmp_path) == sorted(kept)
 
 
 def test_a_file_in_the_way_of_a_directory_is_named(tmp_path: Path) -> None:

@@ -80,6 +80,7 @@ def test_a_fit_killed_at_any_moment(cradle: Nursery, rows: Path, tmp_path: Path)
             last = cradle.run(*order, call=call)
             assert last.code == 0, last.said
             assert out.read_bytes() == expected
+            assert not list(tmp_path.glob(".run.npz.*")), "half a checkpoint was left"
 
 
 @pytest.mark.skipif(not RETRAININGS.cases, reason="takes minutes: `make torture`")
