@@ -113,7 +113,7 @@ def _write(path: Path, columns: Sequence[str], rows: Iterator[Row]) -> Shard:
 
 
 def _csv_writer(file: IO[str], columns: Sequence[str]) -> Callable[[Row], object]:
-    writer = csv.writer(file, lineterminator="\n")
+    writer = csv.writer(file)  # with its own line ends, which it quotes within a cell: both of them
     writer.writerow([_cell(column) for column in columns])
     return lambda row: writer.writerow([_cell(row.get(column)) for column in columns])
 
