@@ -76,6 +76,9 @@ def name(dice: Random) -> str:
     return os.fsdecode(os.fsencode(words)[:180])
 
 
+LINKS = {"href", "src", "action", "formaction", "xlink:href", "data", "srcdoc"}
+
+
 class Elements(html.parser.HTMLParser):
     """Count what a browser would make of a page."""
 
@@ -89,7 +92,8 @@ class Elements(html.parser.HTMLParser):
         self.scripts += tag == "script"
         self.script = tag == "script"
         for key, value in attrs:
-            if key.startswith("on") or "javascript:" in (value or "")[:20].lower():
+            leads = key in LINKS and (value or "").strip().lower().startswith("javascript:")
+            if key.startswith("on") or leads:
                 self.wrong.append(f"<{tag} {key}={value!r}>")
             if tag == "img" and key == "src" and not (value or "").startswith("data:"):
                 self.wrong.append(f"<{tag} {key}={value!r}>")
