@@ -24,6 +24,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
@@ -38,6 +39,7 @@ from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_info
 
 from digitline.home import CHECKOUT
+from digitline.learning.committee import member_seed
 from digitline.learning.feed import Feed, scale
 from digitline.learning.fit import Part, fit
 from digitline.learning.optimiser import Schedule
@@ -240,18 +242,35 @@ def _fit_many(name: str, seed: int) -> Result:
 
 
 def _fit_torch(name: str, seed: int) -> Result:
-    """Do in PyTorch what `fit` does: the same feed, network, optimiser, schedule and averaging."""
-    torch, averaging = import_module("torch"), import_module("torch.optim.swa_utils")
+    """Do in PyTorch what `fit` does: the same members side by side, the same feed for each."""
+    torch = import_module("torch")
     recipe = load_recipe(name)
-    parts = [Part(WORK / "train.parquet")]
-    counts = count_labels(parts[0].path)
-    feed, cost = Feed(recipe, parts, counts, seed), torch.nn.functional.cross_entropy
-    steps = feed.steps()
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // recipe.members))
     torch.manual_seed(seed)
+    seeds = [member_seed(seed, member) for member in range(recipe.members)]
+    with ThreadPoolExecutor(recipe.members) as pool:
+        networks = list(pool.map(partial(_train_torch, torch, recipe), seeds))
+
+    def predict(digits: NDArray[np.float32]) -> NDArray[np.int64]:
+        with torch.no_grad():
+            answers = sum(network(torch.from_numpy(digits)) for network in networks)
+        found: NDArray[np.int64] = answers.argmax(dim=1).numpy()
+        return found
+
+    return Result(recipe.epochs, predict)
+
+
+def _train_torch(torch: ModuleType, recipe: Recipe, seed: int) -> Any:  # noqa: ANN401 - torch is optional
+    """Train one network: the same feed, architecture, optimiser, schedule and averaging."""
+    averaging, cost = import_module("torch.optim.swa_utils"), torch.nn.functional.cross_entropy
+    parts = [Part(WORK / "train.parquet")]
+    feed = Feed(recipe, parts, count_labels(parts[0].path), seed)
+    steps = feed.steps()
     network = _torch_network(torch, recipe)
     optimiser = torch.optim.Adam(network.parameters(), lr=recipe.rate, fused=True)
-    warm_up, total = round(recipe.warm_up * steps[0]), sum(steps)
-    schedule = Schedule(recipe.rate, warm_up, total, recipe.final_rate)
+    schedule = Schedule(
+        recipe.rate, round(recipe.warm_up * steps[0]), sum(steps), recipe.final_rate
+    )
     decay = 1 - 1 / max(1.0, recipe.averaging * steps[-1])
     averaged = averaging.AveragedModel(
         network, multi_avg_fn=averaging.get_ema_multi_avg_fn(decay), use_buffers=False
@@ -277,13 +296,7 @@ def _fit_torch(name: str, seed: int) -> Result:
             best = loss
             kept = {key: value.clone() for key, value in averaged.state_dict().items()}
     averaged.load_state_dict(kept)
-
-    def predict(digits: NDArray[np.float32]) -> NDArray[np.int64]:
-        with torch.no_grad():
-            found: NDArray[np.int64] = averaged(torch.from_numpy(digits)).argmax(dim=1).numpy()
-        return found
-
-    return Result(recipe.epochs, predict)
+    return averaged
 
 
 def _look(torch: ModuleType, network: Any, feed: Feed, number: int) -> None:  # noqa: ANN401 - torch is optional
