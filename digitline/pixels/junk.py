@@ -17,6 +17,11 @@ _INK: Final = 255
 # Letters in the shape of a digit are left out: as a digit is how anyone would read them.
 _LOOKALIKES: Final = "OoQDlIiJjSsZzBbgqy"
 _GLYPHS: Final = "".join(sorted({*string.ascii_letters} - {*_LOOKALIKES})) + "&%#@?+=*$<>{}[]!;:~^"
+# What each of four points counts at 24 places along a cubic Bezier curve.
+_ALONG: Final = np.linspace(0, 1, 24)[:, None]
+_BERNSTEIN: Final = (
+    np.array([1, 3, 3, 1]) * _ALONG ** np.arange(4) * (1 - _ALONG) ** np.arange(3, -1, -1)
+)
 _FONTS: Final = (
     cv2.FONT_HERSHEY_SIMPLEX,
     cv2.FONT_HERSHEY_PLAIN,
@@ -88,6 +93,32 @@ def _scribble(_: NDArray[np.uint8], rng: np.random.Generator) -> Plane:
     return canvas
 
 
+def _curves(_: NDArray[np.uint8], rng: np.random.Generator) -> Plane:
+    """Draw two or three strokes of a pen that bend as those of letters do: cubic Bezier curves."""
+    canvas = _blank()
+    thick = int(rng.integers(2, 7))
+    for _stroke in range(rng.integers(2, 4)):  # one alone may be a digit
+        path = np.rint(_BERNSTEIN @ _points(4, rng)).astype(np.int32)
+        cv2.polylines(
+            canvas, [path], isClosed=False, color=_INK, thickness=thick, lineType=cv2.LINE_AA
+        )
+    return canvas
+
+
+def _silhouette(_: NDArray[np.uint8], rng: np.random.Generator) -> Plane:
+    """Draw a thing of cloth or clay: the same on both sides, and shaded."""
+    heights = np.sort(rng.integers(4, _CANVAS - 4, int(rng.integers(3, 8))))
+    widths = rng.integers(3, _CANVAS // 2 - 3, len(heights))
+    sides = [np.stack([_CANVAS // 2 + side * widths, heights], axis=1) for side in (1, -1)]
+    canvas = _blank()
+    cv2.fillPoly(canvas, [np.concatenate([sides[0], sides[1][::-1]]).astype(np.int32)], _INK)
+    shade = _full_contrast(_smooth_noise(float(rng.uniform(1, 10)), rng)).astype(np.float32)
+    darkest = float(rng.uniform(40, 200))
+    lit = darkest + shade * ((_INK - darkest) / _INK)
+    canvas = np.minimum(canvas, lit.astype(np.uint8))
+    return canvas if rng.random() < 0.7 else np.ascontiguousarray(canvas.T)  # noqa: PLR2004 - a share
+
+
 def _shapes(_: NDArray[np.uint8], rng: np.random.Generator) -> Plane:
     """Draw one to three rectangles, ellipses or polygons, most of them filled."""
     canvas = _blank()
@@ -110,9 +141,8 @@ def _shapes(_: NDArray[np.uint8], rng: np.random.Generator) -> Plane:
 
 def _texture(_: NDArray[np.uint8], rng: np.random.Generator) -> Plane:
     """Draw smooth noise, sometimes inside a shape, sometimes as blots."""
-    noise = rng.integers(0, 256, (_CANVAS, _CANVAS), dtype=np.uint8)
-    smooth = cv2.GaussianBlur(noise, (0, 0), float(rng.uniform(1, 8)))
-    canvas = _full_contrast(np.asarray(smooth, np.uint8))
+    noise = _smooth_noise(float(rng.uniform(1, 8)), rng)
+    canvas = _full_contrast(noise)
     if rng.integers(2):
         canvas = np.where(canvas > rng.integers(110, 190), canvas, 0).astype(np.uint8)
     if rng.integers(2):
@@ -155,6 +185,7 @@ def _glued(digits: NDArray[np.uint8], rng: np.random.Generator) -> Plane:
 _KINDS: Final[tuple[Callable[[NDArray[np.uint8], np.random.Generator], Plane], ...]] = (
     *(_glyph, _glyph, _glyph, _shapes, _shapes, _texture),
     *(_texture, _outline, _lines, _scribble, _halves, _glued),
+    *(_curves, _curves, _silhouette, _silhouette),
 )
 
 
@@ -165,6 +196,11 @@ def _blank() -> Plane:
 def _full_contrast(plane: Plane) -> Plane:
     spread = cv2.normalize(plane, np.empty_like(plane), 0, _INK, cv2.NORM_MINMAX)
     return np.asarray(spread, np.uint8)
+
+
+def _smooth_noise(sigma: float, rng: np.random.Generator) -> Plane:
+    noise = rng.integers(0, 256, (_CANVAS, _CANVAS), dtype=np.uint8)
+    return np.asarray(cv2.GaussianBlur(noise, (0, 0), sigma), np.uint8)
 
 
 def _points(count: int, rng: np.random.Generator) -> NDArray[np.int32]:
