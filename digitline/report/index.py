@@ -20,6 +20,7 @@ CHAMPIONS_NAME = "champions.json"
 _MOST_CHAMPIONS = 100
 _MOST_MONITORINGS = 20
 _FEWEST_DRAWN = 2
+_NEWEST = 30  # of each kind are in sight, the others a click away
 
 
 class Champion(Facts):
@@ -227,6 +228,7 @@ def _page(
         else charts.history(
             [item.error for item in judged], [item.chosen.read_rate for item in judged]
         ),
+        newest=_NEWEST,
         retrainings=retrainings,
         scorings=scorings,
         monitorings=monitorings[:_MOST_MONITORINGS],

@@ -180,6 +180,7 @@ def _environment() -> Environment:
         duration=words.duration,
         images=words.images,
         limit=words.limit,
+        minute=words.minute,
         moment=words.moment,
         name=_name,
         number=words.number,

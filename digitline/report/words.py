@@ -74,6 +74,15 @@ def moment(when: str) -> str:
     return f"{time.day} {time:%B %Y, %H:%M}" + (f" {zone}" if zone else "")
 
 
+def minute(when: str) -> str:
+    """Say when in few letters, as the run's own clock had it."""
+    try:
+        time = datetime.fromisoformat(when)
+    except ValueError:
+        return printable(when)
+    return f"{time.day} {time:%b %Y, %H:%M}"
+
+
 def verdict(report: RetrainReport) -> str:
     """Name the verdict in a word or two."""
     return _VERDICTS[report.decision.verdict]
