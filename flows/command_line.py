@@ -172,6 +172,8 @@ def score(
     check: Literal["luhn", "mod11", "mod97"] | None = None,
     codes: Path | None = None,
     previous: Path | None = None,
+    engine: Literal["local", "dask"] | None = None,
+    address: str | None = None,
 ) -> int | None:
     """Score a folder of images, an archive, Parquet or a CSV manifest with the champion.
 
@@ -212,12 +214,19 @@ def score(
         For fields: file with those that are legal, one a line.
     previous
         For fields: CSV with the columns file and previous; a meter never runs backwards.
+    engine
+        What scores: local processes, or the workers of a dask cluster.
+    address
+        Dask scheduler, such as tcp://10.0.0.7:8786; a cluster on this machine where none is given.
     """
+    from flows.orchestration import require_engine
+
     rules = (length, check, codes, previous)
     if fields and (job is not None or since != "last"):
         return complain("--fields goes with no --job and no --since.", USAGE_ERROR)
     if not fields and any(rule is not None for rule in rules):
         return complain("what is legal is for --fields alone.", USAGE_ERROR)
+    require_engine(check_settings(bulk={"engine": engine} if engine else {}).bulk, address)
     settings = start_prefect(threshold=threshold, max_error=max_error)
     allowed = None if max_error is None else settings.max_error
     if fields:
@@ -238,6 +247,8 @@ def score(
             check=check,
             codes=codes,
             previous=previous,
+            engine=engine,
+            address=address,
         )
         tell(fields=read.counts, predictions=read.results)
         return None
@@ -256,6 +267,8 @@ def score(
         join=join,
         job=job,
         since=since,
+        engine=engine,
+        address=address,
     )
     changes = {"changes": done.changes} if done.changes else {}
     tell(

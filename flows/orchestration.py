@@ -4,9 +4,11 @@ Only the environment is set here; Prefect itself is imported where a flow runs.
 """
 
 import os
+from importlib.util import find_spec
 
-from digitline.errors import OrchestrationError
+from digitline.errors import OrchestrationError, SettingsError
 from digitline.home import Home
+from digitline.scoring.bulk import Bulk
 from flows.background import read_note
 
 
@@ -51,6 +53,18 @@ def connect() -> None:
         where=os.environ["PREFECT_HOME"],
         todo="Run again, or name a running server with PREFECT_API_URL",
     ) from fault
+
+
+def require_engine(bulk: Bulk, address: str | None) -> None:
+    """Raise `SettingsError` where what scores is not installed, or has no use for `address`."""
+    if address and bulk.engine == "local":
+        raise SettingsError(
+            "the engine `local` has no use for an address", where=address, todo="Add --engine dask"
+        )
+    if bulk.engine == "dask" and find_spec("prefect_dask") is None:
+        raise SettingsError(
+            "the engine `dask` is not installed", todo="Run `pip install 'digitline[dask]'`"
+        )
 
 
 def _running_server(home: Home) -> dict[str, str]:

@@ -17,14 +17,14 @@ from digitline.judging.drift import Drift
 from digitline.models.card import Card
 from digitline.models.registry import Registry
 from digitline.pixels.normalise import NORMALISER
-from digitline.progress import showing, watched_by
+from digitline.progress import Advance, showing, watched_by
 from digitline.provenance import digest_of, library_versions
 from digitline.report import data as report_data
 from digitline.report.covers import cover_scoring
 from digitline.report.pages import REPORT_NAME
 from digitline.report.words import score_headline
 from digitline.runs import Run, claim, now, open_run
-from digitline.scoring.bulk import Bulk
+from digitline.scoring.bulk import Bulk, Engine
 from digitline.scoring.changes import compare
 from digitline.scoring.crew import Crew, warm_up
 from digitline.scoring.export import Format
@@ -40,6 +40,7 @@ from digitline.sources.listing import Selection
 from flows.acceptance import find_threshold
 from flows.artifacts import Row, show_progress, show_run
 from flows.events import ErrorsPassed, tell_errors
+from flows.orchestration import require_engine
 from flows.references import find_references, remember, tell
 from tasks.collect import collect_results, count_results, export_results
 from tasks.compare import compare_images
@@ -144,6 +145,8 @@ def score(
     join: bool = False,  # noqa: FBT001, FBT002 - Prefect calls a flow by names
     job: str | None = None,
     since: Since = "last",
+    engine: Engine | None = None,
+    address: str | None = None,
 ) -> Scored:
     """Score images with the champion: each ends as accept, review or error.
 
@@ -163,15 +166,26 @@ def score(
         job: Name under which later runs score only what is new or changed.
         since: Score what has changed since the `last` run of the job, or all of it with
             `never`.
+        engine: What scores the shards: `local` processes, or the workers of a `dask` cluster;
+            the setting where none is given.
+        address: Dask scheduler, such as `tcp://10.0.0.7:8786`; a cluster on this machine where
+            neither this nor the setting gives one.
     """
-    bulk = {"workers": workers, "error_threshold": error_threshold}
+    bulk = {
+        "workers": workers,
+        "error_threshold": error_threshold,
+        "engine": engine,
+        "address": address,
+    }
     given = {name: value for name, value in bulk.items() if value is not None}
     settings = load_settings(threshold=threshold, max_error=max_error, bulk=given)
+    require_engine(settings.bulk, address)
     tolerance = Tolerance.parse(settings.bulk.error_threshold)
     order = Order(source, out, Selection(tuple(include), tuple(exclude)), kind, join, job, since)
     settings.places.prepare()
     reader = open_reader(settings)
-    warm_up()
+    if settings.bulk.engine == "local":
+        warm_up()
     lock = locked(_lock(order, reader), f"score {job or source}")
     with lock, watched_by(show_progress):
         scored = _score(order, reader)
@@ -313,14 +327,37 @@ def score_all(
         Task(snapshot.listing, start, min(start + size, snapshot.images), number, out, past=past)
         for number, start in enumerate(range(0, snapshot.images, size))
     ]
+    score_tasks = _score_here if bulk.engine == "local" else _score_on_dask
+    with showing("score", snapshot.images) as advance:
+        shards = score_tasks(tasks, duty, bulk, advance)
+    sweep(out)  # a process that was killed leaves half a file behind
+    return shards
+
+
+def _score_here(
+    tasks: Sequence[Task], duty: Duty, bulk: Bulk, advance: Advance
+) -> list[ScoredShard]:
     processes = min(bulk.processes, len(tasks))
     with (
-        showing("score", snapshot.images) as advance,
         Crew(duty, processes, bulk.patience, advance) as crew,
         ThreadPoolTaskRunner[ScoredShard](max_workers=processes) as runner,
     ):
         futures = [runner.submit(score_shard, {"task": task, "crew": crew}) for task in tasks]
         return [future.result() for future in futures]
+
+
+def _score_on_dask(
+    tasks: Sequence[Task], duty: Duty, bulk: Bulk, advance: Advance
+) -> list[ScoredShard]:
+    from flows.cluster import posted  # noqa: PLC0415 - Dask is an extra, and loads slowly
+
+    with posted(tasks, duty, bulk) as (runner, posting):
+        futures = [runner.submit(score_shard, {"task": task, "crew": posting}) for task in tasks]
+        shards = []
+        for future in futures:
+            shards.append(future.result())
+            advance(shards[-1].rows, "")
+        return shards
 
 
 def _facts(run: Run, order: Order, reader: Reader) -> dict[str, JsonValue]:

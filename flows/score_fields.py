@@ -12,6 +12,7 @@ from digitline.commit import locked
 from digitline.progress import watched_by
 from digitline.provenance import digest_of
 from digitline.runs import now, open_run
+from digitline.scoring.bulk import Engine
 from digitline.scoring.crew import warm_up
 from digitline.scoring.export import Format
 from digitline.scoring.field_shard import FieldDuty
@@ -21,6 +22,7 @@ from digitline.scoring.results import Counts
 from digitline.settings import load_settings
 from digitline.sources.listing import Selection
 from flows.artifacts import show_progress, show_run
+from flows.orchestration import require_engine
 from flows.score import (
     Order,
     Reader,
@@ -81,6 +83,8 @@ def score_fields(
     check: Check | None = None,
     codes: Path | None = None,
     previous: Path | None = None,
+    engine: Engine | None = None,
+    address: str | None = None,
 ) -> ScoredFields:
     """Read fields, images of a short row of digits: each ends as accept, review or error.
 
@@ -101,10 +105,20 @@ def score_fields(
         check: Check digit that legal strings have: luhn, mod11 or mod97.
         codes: File with the strings that are legal, one a line.
         previous: CSV file with the columns file and previous: meters, which never run backwards.
+        engine: What scores the shards: `local` processes, or the workers of a `dask` cluster;
+            the setting where none is given.
+        address: Dask scheduler, such as `tcp://10.0.0.7:8786`; a cluster on this machine where
+            neither this nor the setting gives one.
     """
-    bulk = {"workers": workers, "error_threshold": error_threshold}
+    bulk = {
+        "workers": workers,
+        "error_threshold": error_threshold,
+        "engine": engine,
+        "address": address,
+    }
     given = {name: value for name, value in bulk.items() if value is not None}
     settings = load_settings(threshold=threshold, max_error=max_error, bulk=given)
+    require_engine(settings.bulk, address)
     tolerance = Tolerance.parse(settings.bulk.error_threshold)
     order = FieldOrder(
         Order(source, out, Selection(tuple(include), tuple(exclude)), kind, join),
@@ -112,7 +126,8 @@ def score_fields(
     )
     settings.places.prepare()
     reader = open_reader(settings)
-    warm_up()
+    if settings.bulk.engine == "local":
+        warm_up()
     key = order.key(reader)
     lock = locked(settings.places.lock(f"score-{key[:16]}"), f"score {source}")
     with lock, watched_by(show_progress):

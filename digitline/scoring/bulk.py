@@ -1,15 +1,18 @@
 """How a scoring uses the machine: processes, memory, patience, and the size of a shard."""
 
 import os
-from typing import Final
+import re
+from typing import Final, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 # A shard is a whole number of steps: no step then depends on where a shard begins.
 STEP: Final = 512
 # Prefect keeps up with some hundred tasks a flow; some dozens keep all processes busy.
 _USUAL_SHARDS: Final = 32
 _MOST_SHARDS: Final = 256
+
+Engine: TypeAlias = Literal["local", "dask"]
 
 
 class Bulk(BaseModel):
@@ -27,10 +30,23 @@ class Bulk(BaseModel):
     patience: float = Field(
         60.0, gt=0, description="seconds on one image after which its process is ended"
     )
-
+    engine: Engine = Field(
+        "local", description="what scores shards: `local` processes, or the workers of `dask`"
+    )
+    address: str = Field(
+        "",
+        description="Dask scheduler such as tcp://10.0.0.7:8786; a cluster on this machine if none",
+    )
     error_threshold: str = Field(
         "-1", description="images that may fail: a number, a percentage such as 2%, -1 for any"
     )
+
+    @field_validator("address")
+    @classmethod
+    def _check_address(cls, address: str) -> str:
+        if address and not re.fullmatch(r"(tcp|tls)://[^/\s]+:\d+", address):
+            raise ValueError("not an address such as tcp://10.0.0.7:8786")
+        return address
 
     @property
     def processes(self) -> int:

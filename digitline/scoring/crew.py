@@ -64,6 +64,10 @@ class Crew:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        """End with the block."""
+        self.end()
+
+    def end(self) -> None:
         """End the processes, at work or not; who waits for one is told."""
         self._ending = True
         self._free.put(None)
@@ -78,7 +82,7 @@ class Crew:
         member = self._free.get()
         if member is None:
             self._free.put(None)  # for the next that waits
-            raise _ending()
+            raise ending()
         try:
             return self._see_through(member, task)
         finally:
@@ -95,14 +99,15 @@ class Crew:
                 shard = member.do(task.with_care(inquest.care), progress)
             except _DeathError as death:
                 if self._ending:
-                    raise _ending() from death
+                    raise ending() from death
                 inquest.hear(death)
             else:
                 progress.reach(task.stop)
                 return shard
 
 
-def _ending() -> WorkerError:
+def ending() -> WorkerError:
+    """Tell that whoever asked for a shard does not want it any more."""
     return WorkerError("the run is ending", todo="The same command takes it up again")
 
 
@@ -220,7 +225,7 @@ class _Member:
     def _begin(self) -> tuple[BaseProcess, Connection]:
         with self._lock:
             if self._ended:
-                raise _ending()
+                raise ending()
             if self._process is None or self._connection is None:
                 self._connection, self._process = self._start()
             return self._process, self._connection

@@ -22,8 +22,8 @@ print(flow.name, sorted(flow.parameters.properties))
         (
             "score",
             [
-                *("error_threshold", "exclude", "include", "job", "join", "kind", "max_error"),
-                *("out", "since", "source", "threshold", "workers"),
+                *("address", "engine", "error_threshold", "exclude", "include", "job", "join"),
+                *("kind", "max_error", "out", "since", "source", "threshold", "workers"),
             ],
         ),
     ],

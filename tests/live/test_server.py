@@ -1,13 +1,9 @@
 """A server that others can reach, on a real PostgreSQL: it asks for its password."""
 
 import os
-import pwd
 import shutil
-import subprocess
-import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from digitline.home import Home
-from tests.live.machine import Machine, free_port, write_images
-
-PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
+from tests.live.machine import Machine, write_images
+from tests.live.postgres import PROGRAMS, Postgres
 
 pytestmark = [
     pytest.mark.skipif(
@@ -25,51 +20,6 @@ pytestmark = [
     ),
     pytest.mark.skipif(not PROGRAMS, reason="needs Debian's postgresql"),
 ]
-
-
-class Postgres:
-    """A cluster of its own on loopback; as root it runs as the user postgres."""
-
-    def __init__(self) -> None:
-        self.port = free_port()
-        self.place = Path(tempfile.mkdtemp(prefix="digitline-postgres-"))
-        self.prefix: list[str] = []
-        if os.geteuid() == 0:
-            user = pwd.getpwnam("postgres")
-            os.chown(self.place, user.pw_uid, user.pw_gid)
-            self.prefix = ["runuser", "-u", "postgres", "--"]
-
-    def run(self, program: str, *arguments: str) -> str:
-        path = PROGRAMS[-1].with_name(program)
-        done = subprocess.run(
-            [*self.prefix, str(path), *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd="/",
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def ask(self, question: str) -> str:
-        where = ("-h", "127.0.0.1", "-p", str(self.port), "-U", "digitline")
-        return self.run("psql", *where, "-At", "-c", question, "digitline").strip()
-
-
-@pytest.fixture
-def postgres() -> Iterator[Postgres]:
-    cluster = Postgres()
-    data, log = str(cluster.place / "data"), str(cluster.place / "log")
-    cluster.run("initdb", "-D", data, "-U", "digitline", "--auth=trust", "--no-sync")
-    listen = f"-p {cluster.port} -k {cluster.place} -c listen_addresses=127.0.0.1"
-    cluster.run("pg_ctl", "-D", data, "-l", log, "-o", listen, "-w", "start")
-    try:
-        where = ("-h", "127.0.0.1", "-p", str(cluster.port), "-U", "digitline")
-        cluster.run("createdb", *where, "digitline")
-        yield cluster
-    finally:
-        cluster.run("pg_ctl", "-D", data, "-m", "immediate", "stop")
-        shutil.rmtree(cluster.place)
 
 
 def test_a_server_for_others_keeps_its_runs_in_postgres_and_asks_for_a_password(

@@ -1,0 +1,439 @@
+"""Measure how scoring grows: Dask workers, the cost of a shard, ten thousand images to a million.
+
+    .venv/bin/python bench/scaling.py
+    .venv/bin/python bench/scaling.py --pngs 2000 --rows 1000 10000 --repeats 1 --table /tmp/s.md
+
+The champion of the home (DIGITLINE_HOME) scores. A Prefect server, a Dask scheduler and two workers
+of one thread are started on loopback for the time of the measurement. Runs that are compared take
+turns, and the table has their medians. CPU-seconds are those of every process taking part: they
+hold on a busy machine, where seconds by the clock do not.
+
+What a billion images need is computed from what was measured and from the prices below.
+"""
+
+import argparse
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil  # type: ignore[import-untyped]  # it ships no types
+import pyarrow.parquet as pq
+
+from digitline.home import CHECKOUT
+from digitline.models.registry import Registry
+from digitline.pixels.decode import Limits, decode
+from digitline.pixels.normalise import NORMALISER
+from digitline.rows import normalised_batch, normalised_schema, write_rows
+from digitline.scoring.bulk import Bulk
+from digitline.scoring.worker import Duty
+from digitline.settings import load_settings
+from digitline.sources.listing import keep_listing, list_batches
+
+TABLE = Path(__file__).with_suffix(".md")
+# List prices in dollars, as stated: a core for an hour (general purpose, on demand), and requests
+# to an object store, each thousand.
+CORE_HOUR, GETS, PUTS = 0.048, 0.0004, 0.005
+BILLION = 1_000_000_000
+RANGE = 8 << 20  # bytes of Parquet that one request reads
+TINY = 8  # rows in a shard of which next to all is cost of the shard
+WORKERS_ON_PAPER = (16, 64, 256)
+
+HEAD = """\
+# Scaling
+
+Medians of {}, {} cores. The load was {:.0f} at the end: where that is above the number of cores,
+others were at work, and CPU-seconds and ratios taken side by side say more than seconds.
+
+## One Dask worker against two
+"""
+WORKERS = """\
+{:,} PNG files, listed and scored to the last shard.
+
+| workers | seconds | CPU-s |
+| ---: | ---: | ---: |"""
+SHARDS = """\
+## What a shard costs
+
+{} rows in {} shards, less the same rows in one: a task run of Prefect's, Dask, two files
+committed. CPU-seconds include Prefect's server.
+
+| engine | ms a shard | CPU-ms a shard |
+| --- | ---: | ---: |"""
+LINE = """
+## Ten thousand, a hundred thousand, a million
+
+One machine, two processes; the cost of an image is the slope from the line above.
+
+| images | shards | seconds | CPU-s | CPU-ms an image |
+| ---: | ---: | ---: | ---: | ---: |"""
+PAPER = """
+## A billion, on paper
+
+Computed from the above: {row:.3f} CPU-ms a normalised row, {png:.3f} a PNG file, {written:.0f}
+bytes of results and {size:.0f} of row an image, {shards} shards, each with {shard:.2f} CPU-s of its
+own. Prices, as stated and not measured: {core} $ a core an hour, {get} $ a thousand reads, {put} $
+a thousand writes. A file is one read; rows are read, and results written, 8 MB at a time. A worker
+is one core; more than {shards} would have nothing to do.
+
+| a billion | core-hours | hours with 16 | with 64 | with 256 | requests | $ a million |
+| --- | ---: | ---: | ---: | ---: | ---: | ---: |"""
+REST = """
+Not in it: the time to list a billion files, and the network, which must bring {:.0f} MB a second
+to a core that scores rows."""
+
+
+@dataclass
+class Meter:
+    """Seconds by the clock, and CPU-seconds of this process and all it has started."""
+
+    seconds: float = 0.0
+    cpu: float = 0.0
+    _seen: dict[tuple[int, float], float] = field(default_factory=dict)
+
+    def look(self) -> None:
+        """Note how much CPU each process has had; one that ends keeps its last note."""
+        here = psutil.Process()
+        for process in (here, *here.children(recursive=True)):
+            try:
+                times = process.cpu_times()
+                self._seen[process.pid, process.create_time()] = times.user + times.system
+            except psutil.Error:  # it has ended
+                continue
+
+    @property
+    def total(self) -> float:
+        """All CPU-seconds noted so far."""
+        return sum(self._seen.values())
+
+
+@contextmanager
+def measuring() -> Iterator[Meter]:
+    """Measure what happens in the block."""
+    meter, over = Meter(), threading.Event()
+    meter.look()
+    before, began = meter.total, time.perf_counter()
+
+    def watch() -> None:
+        while not over.wait(0.1):
+            meter.look()
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield meter
+    finally:
+        meter.seconds = time.perf_counter() - began
+        over.set()
+        thread.join()
+        meter.look()
+        meter.cpu = meter.total - before
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What scoring some images came to; `written` are bytes of results, `shards` how many."""
+
+    images: int
+    shards: int
+    seconds: float
+    cpu: float
+    written: int
+
+
+class Ground:
+    """Where everything is measured: sources in a directory, a server, a cluster."""
+
+    def __init__(self, place: Path, stack: ExitStack) -> None:
+        self.place = place
+        settings = load_settings()
+        registry = Registry(settings.places.models, settings.places.keys)
+        limits, memory = settings.decoding, settings.bulk.worker_memory
+        self._duty = Duty(registry, registry.champion(), 0.9, limits, memory)
+        self._stack = stack
+        self._address = ""
+        self._workers: list[subprocess.Popen[bytes]] = []
+
+    def start(self) -> None:
+        """Start Prefect's server and the scheduler."""
+        api, port = free_port(), free_port()
+        os.environ |= {
+            "PREFECT_HOME": str(self.place / "prefect"),
+            "PREFECT_API_URL": f"http://127.0.0.1:{api}/api",
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "PREFECT_LOGGING_LEVEL": "CRITICAL",
+        }
+        self._run("prefect", "server", "start", "--host", "127.0.0.1", "--port", str(api))
+        self._run("dask", "scheduler", "--host", "127.0.0.1", "--port", str(port))
+        self._address = f"tcp://127.0.0.1:{port}"
+        from flows.background import answers  # noqa: PLC0415 - after the environment
+
+        while not answers(os.environ["PREFECT_API_URL"]):
+            time.sleep(0.2)
+
+    def employ(self, workers: int) -> None:
+        """Have that many Dask workers, their code loaded."""
+        from distributed import Client  # noqa: PLC0415 - only here
+
+        while len(self._workers) > workers:
+            gone = self._workers.pop()
+            gone.terminate()
+            gone.wait()
+        while len(self._workers) < workers:
+            self._workers.append(
+                self._run("dask", "worker", self._address, "--nthreads", "1", "--no-nanny")
+            )
+        with Client(self._address, set_as_default=False) as client:  # type: ignore[no-untyped-call]
+            while len(client.scheduler_info()["workers"]) != workers:
+                time.sleep(0.1)
+
+    def score(self, source: Path, engine: str, **bulk: Any) -> Cost:  # noqa: ANN401 - settings
+        """List and score a source, as the flow does, up to the last shard."""
+        from prefect import flow  # noqa: PLC0415 - after the environment
+
+        from flows.score import score_all  # noqa: PLC0415 - the same
+        from tasks.snapshot import Snapshot  # noqa: PLC0415 - the same
+
+        out = Path(tempfile.mkdtemp(dir=self.place))
+        address = self._address if engine == "dask" else ""
+        wanted = Bulk(engine=engine, address=address, **bulk)
+
+        @flow(persist_result=False)
+        def measured() -> tuple[int, int]:
+            listing = out / "listing.parquet"
+            images = keep_listing(listing, list_batches(str(source), NORMALISER)).rows
+            snapshot = Snapshot(listing=listing, images=images)
+            return images, len(score_all(snapshot, self._duty, wanted, None, out))
+
+        with measuring() as meter:
+            images, shards = measured()
+        written = sum(path.stat().st_size for path in out.glob("*-*.parquet"))
+        shutil.rmtree(out)
+        cost = Cost(images, shards, meter.seconds, meter.cpu, written)
+        print(
+            f"{source.name:<16}{engine:<7}{images:>10,} images {cost.seconds:8.1f} s "
+            f"{cost.cpu:8.1f} CPU-s",
+            flush=True,
+        )
+        return cost
+
+    def _run(self, module: str, *arguments: str) -> "subprocess.Popen[bytes]":
+        process = subprocess.Popen(  # noqa: S603 - what is installed beside us
+            [sys.executable, "-m", module, *arguments],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=CHECKOUT,
+        )
+        self._stack.callback(process.wait)
+        self._stack.callback(process.terminate)
+        return process
+
+
+def free_port() -> int:
+    """Find a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def main() -> None:
+    """Measure everything and write the table."""
+    options = _parse()
+    place = Path(tempfile.mkdtemp(prefix="digitline-bench-scaling-"))
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, place, ignore_errors=True)
+        ground = Ground(place, stack)
+        ground.start()
+        pngs = _write_pngs(place / "pngs", options.pngs)
+        rows = [_write_rows(place / f"rows-{count}.parquet", count) for count in options.rows]
+        workers = _compare_workers(ground, pngs, options.repeats)
+        shard = _price_shards(ground, options)
+        line = [_median(ground, source, options.repeats) for source in rows]
+        files = [
+            _median(ground, _write_pngs(place / "tenth", options.pngs // 10), options.repeats),
+            _median(ground, pngs, options.repeats),
+        ]
+        size = rows[-1].stat().st_size / options.rows[-1]
+    options.table.write_text(_table(workers, shard, line, files, size, options))
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--pngs", type=int, default=20_000, help="28 x 28 PNG files")
+    parser.add_argument(
+        "--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000], help="normalised rows"
+    )
+    parser.add_argument("--shards", type=int, default=64, help="shards of next to nothing")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--table", type=Path, default=TABLE)
+    return parser.parse_args()
+
+
+def _compare_workers(ground: Ground, source: Path, repeats: int) -> dict[int, list[Cost]]:
+    """Score the same folder with one worker and with two, in turn, after a first time for each."""
+    found: dict[int, list[Cost]] = {1: [], 2: []}
+    for turn in range(repeats + 1):
+        for workers, costs in found.items():
+            ground.employ(workers)
+            cost = ground.score(source, "dask")
+            if turn:  # the first time, processes load their code
+                costs.append(cost)
+    return found
+
+
+def _price_shards(ground: Ground, options: argparse.Namespace) -> dict[str, list[Cost]]:
+    """Score next to nothing in many shards and in one, on either engine."""
+    found: dict[str, list[Cost]] = {}
+    source = _write_rows(ground.place / "tiny.parquet", options.shards * TINY)
+    for _ in range(options.repeats):
+        for engine, workers in (("local", {"workers": 2}), ("dask", {})):
+            for rows in (TINY, options.shards * TINY):
+                cost = ground.score(source, engine, shard_rows=rows, **workers)
+                found.setdefault(f"{engine} {cost.shards}", []).append(cost)
+    return found
+
+
+def _median(ground: Ground, source: Path, repeats: int) -> Cost:
+    costs = [ground.score(source, "local", workers=2) for _ in range(repeats)]
+    return sorted(costs, key=lambda cost: cost.cpu)[len(costs) // 2]
+
+
+def _contents() -> list[bytes]:
+    path = CHECKOUT / "data" / "mnist" / "train.parquet"
+    batch = next(pq.ParquetFile(path).iter_batches(10_000, columns=["image"]))
+    contents: list[bytes] = batch.column(0).field("bytes").to_pylist()
+    return contents
+
+
+def _write_pngs(folder: Path, count: int) -> Path:
+    for number, content in enumerate(islice(cycle(_contents()), count)):
+        path = folder / f"{number // 1000:04d}" / f"{number:07d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return folder
+
+
+def _write_rows(path: Path, count: int) -> Path:
+    px = np.stack([decode(content, Limits()) for content in _contents()])
+
+    def batches() -> Iterator[object]:
+        for start in range(0, count, len(px)):
+            some = px[: min(len(px), count - start)]
+            ids = [(start + row).to_bytes(32, "little") for row in range(len(some))]
+            yield normalised_batch(ids, np.zeros(len(some), np.int8), some, NORMALISER)
+
+    write_rows(path, normalised_schema(NORMALISER), batches())
+    return path
+
+
+def _middle(costs: Sequence[Cost], what: str) -> float:
+    middle: float = statistics.median(getattr(cost, what) for cost in costs)
+    return middle
+
+
+def _table(
+    workers: dict[int, list[Cost]],
+    shard: dict[str, list[Cost]],
+    line: list[Cost],
+    files: list[Cost],
+    size: float,
+    options: argparse.Namespace,
+) -> str:
+    ratios = [one.seconds / two.seconds for one, two in zip(workers[1], workers[2], strict=True)]
+    told = ", ".join(f"{ratio:.2f}" for ratio in ratios)
+    faster = (
+        f"Two are {statistics.median(ratios):.2f} times as fast as one "
+        f"(goal 1.8; turn by turn: {told})."
+    )
+    return "\n".join(
+        [
+            HEAD.format(options.repeats, os.cpu_count(), os.getloadavg()[0]),
+            WORKERS.format(options.pngs),
+            *(
+                f"| {count} | {_middle(costs, 'seconds'):.1f} | {_middle(costs, 'cpu'):.1f} |"
+                for count, costs in workers.items()
+            ),
+            f"\n{faster}\n",
+            SHARDS.format(options.shards * TINY, options.shards),
+            *(
+                f"| {engine} | {1000 * _each(shard, engine, 'seconds', options.shards):.0f} "
+                f"| {1000 * _each(shard, engine, 'cpu', options.shards):.0f} |"
+                for engine in ("local", "dask")
+            ),
+            LINE,
+            *_line("normalised rows", line),
+            *_line("PNG files", files),
+            *_paper(line, files, size, _each(shard, "dask", "cpu", options.shards)),
+            "",
+        ]
+    )
+
+
+def _each(shard: dict[str, list[Cost]], engine: str, what: str, shards: int) -> float:
+    many, one = (_middle(shard[f"{engine} {count}"], what) for count in (shards, 1))
+    return (many - one) / (shards - 1)
+
+
+def _line(what: str, costs: list[Cost]) -> Iterator[str]:
+    before = None
+    for cost in costs:
+        each = "" if before is None else f"{1000 * _slope([before, cost]):.3f}"
+        yield (
+            f"| {cost.images:,} {what} | {cost.shards} | {cost.seconds:.1f} | {cost.cpu:.1f} "
+            f"| {each} |"
+        )
+        before = cost
+
+
+def _slope(costs: list[Cost]) -> float:
+    """CPU-seconds an image, without what every run costs."""
+    first, last = costs[0], costs[-1]
+    return (last.cpu - first.cpu) / (last.images - first.images)
+
+
+def _paper(line: list[Cost], files: list[Cost], size: float, shard: float) -> Iterator[str]:
+    """Compute a billion from CPU-seconds a `shard` and an image; `size` are bytes of a row."""
+    row, png = _slope(line), _slope(files)
+    shards = -(-BILLION // Bulk().size_shards(BILLION))
+    written = line[-1].written / line[-1].images
+    writes = max(2 * shards, BILLION * written / RANGE)
+    yield PAPER.format(
+        row=1000 * row,
+        png=1000 * png,
+        written=written,
+        size=size,
+        shards=shards,
+        shard=shard,
+        core=CORE_HOUR,
+        get=GETS,
+        put=PUTS,
+    )
+    for what, each, reads in (
+        ("normalised rows", row, BILLION * size / RANGE),
+        ("PNG files, an object each", png, float(BILLION)),
+    ):
+        hours = (each * BILLION + shards * shard) / 3600
+        money = hours * CORE_HOUR + reads / 1000 * GETS + writes / 1000 * PUTS
+        spread = " | ".join(f"{hours / min(workers, shards):,.1f}" for workers in WORKERS_ON_PAPER)
+        yield (
+            f"| {what} | {hours:,.0f} | {spread} | {reads + writes:,.0f} "
+            f"| {money * 1e6 / BILLION:.4f} |"
+        )
+    yield REST.format(size / row / 1e6)
+
+
+if __name__ == "__main__":
+    main()
