@@ -65,7 +65,7 @@ def _running(bulk: Bulk, shards: int) -> Iterator[DaskTaskRunner]:
     cluster = {
         "n_workers": min(bulk.processes, shards),
         "threads_per_worker": 1,
-        "dashboard_address": None,
+        "dashboard_address": "127.0.0.1:0",  # its own port, for this machine alone
         "silence_logs": logging.CRITICAL,
     }
     runner = DaskTaskRunner(

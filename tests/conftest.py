@@ -55,7 +55,7 @@ def prefect_server() -> Iterator[None]:
         return
     from prefect.testing.utilities import prefect_test_harness  # noqa: PLC0415 - slow to load
 
-    with prefect_test_harness(server_startup_timeout=120):
+    with prefect_test_harness(server_startup_timeout=600):
         yield
 
 
