@@ -54,8 +54,9 @@ WORKERS_ON_PAPER = (16, 64, 256)
 HEAD = """\
 # Scaling
 
-Medians of {}, {} cores. The load was {:.0f} at the end: where that is above the number of cores,
-others were at work, and CPU-seconds and ratios taken side by side say more than seconds.
+Medians of {}, {} cores, a network with hidden layers of {} units. The load was {:.0f} at the end:
+where that is above the number of cores, others were at work, and CPU-seconds and ratios taken side
+by side say more than seconds.
 
 ## One Dask worker against two
 """
@@ -161,6 +162,7 @@ class Ground:
         settings = load_settings()
         registry = Registry(settings.places.models, settings.places.keys)
         limits, memory = settings.decoding, settings.bulk.worker_memory
+        self.network = registry.card(registry.champion()).recipe.get("hidden")
         self._duty = Duty(registry, registry.champion(), 0.9, limits, memory)
         self._stack = stack
         self._address = ""
@@ -203,22 +205,12 @@ class Ground:
         """List and score a source, as the flow does, up to the last shard."""
         from prefect import flow  # noqa: PLC0415 - after the environment
 
-        from flows.score import score_all  # noqa: PLC0415 - the same
-        from tasks.snapshot import Snapshot  # noqa: PLC0415 - the same
-
         out = Path(tempfile.mkdtemp(dir=self.place))
         address = self._address if engine == "dask" else ""
         wanted = Bulk(engine=engine, address=address, **bulk)
-
-        @flow(persist_result=False)
-        def measured() -> tuple[int, int]:
-            listing = out / "listing.parquet"
-            images = keep_listing(listing, list_batches(str(source), NORMALISER)).rows
-            snapshot = Snapshot(listing=listing, images=images)
-            return images, len(score_all(snapshot, self._duty, wanted, None, out))
-
+        measured = flow(list_and_score, persist_result=False, validate_parameters=False)
         with measuring() as meter:
-            images, shards = measured()
+            images, shards = measured(source, out, self._duty, wanted)
         written = sum(path.stat().st_size for path in out.glob("*-*.parquet"))
         shutil.rmtree(out)
         cost = Cost(images, shards, meter.seconds, meter.cpu, written)
@@ -239,6 +231,17 @@ class Ground:
         self._stack.callback(process.wait)
         self._stack.callback(process.terminate)
         return process
+
+
+def list_and_score(source: Path, out: Path, duty: Duty, bulk: Bulk) -> tuple[int, int]:
+    """Do what the flow does up to its last shard; give the numbers of images and shards."""
+    from flows.score import score_all  # noqa: PLC0415 - after the environment
+    from tasks.snapshot import Snapshot  # noqa: PLC0415 - the same
+
+    listing = out / "listing.parquet"
+    images = keep_listing(listing, list_batches(str(source), NORMALISER)).rows
+    snapshot = Snapshot(listing=listing, images=images)
+    return images, len(score_all(snapshot, duty, bulk, None, out))
 
 
 def free_port() -> int:
@@ -267,7 +270,7 @@ def main() -> None:
             _median(ground, pngs, options.repeats),
         ]
         size = rows[-1].stat().st_size / options.rows[-1]
-    options.table.write_text(_table(workers, shard, line, files, size, options))
+    options.table.write_text(_table(ground.network, workers, shard, line, files, size, options))
 
 
 def _parse() -> argparse.Namespace:
@@ -345,6 +348,7 @@ def _middle(costs: Sequence[Cost], what: str) -> float:
 
 
 def _table(
+    network: object,
     workers: dict[int, list[Cost]],
     shard: dict[str, list[Cost]],
     line: list[Cost],
@@ -360,7 +364,7 @@ def _table(
     )
     return "\n".join(
         [
-            HEAD.format(options.repeats, os.cpu_count(), os.getloadavg()[0]),
+            HEAD.format(options.repeats, os.cpu_count(), network, os.getloadavg()[0]),
             WORKERS.format(options.pngs),
             *(
                 f"| {count} | {_middle(costs, 'seconds'):.1f} | {_middle(costs, 'cpu'):.1f} |"
