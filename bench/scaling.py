@@ -208,7 +208,7 @@ class Ground:
         out = Path(tempfile.mkdtemp(dir=self.place))
         address = self._address if engine == "dask" else ""
         wanted = Bulk(engine=engine, address=address, **bulk)
-        measured = flow(list_and_score, persist_result=False, validate_parameters=False)
+        measured = flow(persist_result=False, validate_parameters=False)(list_and_score)
         with measuring() as meter:
             images, shards = measured(source, out, self._duty, wanted)
         written = sum(path.stat().st_size for path in out.glob("*-*.parquet"))
