@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from digitline.pixels.clutter import Findings
-from digitline.pixels.planes import Plane, grey, resize
+from digitline.pixels.planes import Plane, grey, resize, trim
 from digitline.pixels.plausibility import judge
 from digitline.pixels.views import View, cut, raise_ink, view_evenly, view_through_shadows
 
@@ -22,6 +22,8 @@ _MARGIN: Final = 0.08
 _RULED: Final = 20
 _TWO_TONE: Final = 0.01
 _LIKELY: Final = 0.7
+# No view that is less likely than this shows a digit.
+UNLIKELY: Final = 0.45
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,10 @@ def find_digit(image: Plane) -> Found | None:
     likely, best = _best(views)
     # In a picture too small for rulings, strokes are as wide as shadows.
     if likely < _LIKELY and rulings and not _is_two_tone(sheet):
-        likely, best = _best(views + view_through_shadows(work, rulings=rulings))
+        views += view_through_shadows(work, rulings=rulings)
+        likely, best = _best(views)
+    if likely < UNLIKELY:
+        likely, best = _best(views + view_evenly(work, rulings=rulings, either=True))
     if best is None:
         return None
     # A picture that was enlarged to be looked at has no more to show.
@@ -87,7 +92,7 @@ def _cut_out(sheet: Plane, view: View) -> Plane:
     fine = cut(relief, view.level, view.noise)
     seen = _enlarge(_widen(view.findings.mask)[top:bottom, left:right].astype(np.float32), work)
     digit = np.where(seen > 0, fine, 0).astype(np.uint8)
-    return _trim(digit if digit.any() else view.findings.mask)
+    return trim(digit if digit.any() else view.findings.mask)
 
 
 def _region(findings: Findings, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
@@ -109,8 +114,3 @@ def _widen(mask: Plane) -> Plane:
 def _enlarge(part: np.typing.NDArray[np.float32], like: Plane) -> np.typing.NDArray[np.float32]:
     size = (like.shape[1], like.shape[0])
     return np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_LINEAR), np.float32)
-
-
-def _trim(mask: Plane) -> Plane:
-    left, top, wide, tall = cv2.boundingRect(mask)
-    return mask[top : top + tall, left : left + wide]

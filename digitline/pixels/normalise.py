@@ -12,13 +12,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digitline.pixels.ink import Found, find_digit
+from digitline.pixels.ink import UNLIKELY, Found, find_digit
 from digitline.pixels.planes import Plane, grey, resize
 from digitline.pixels.strokes import even_strokes, stroke_width
 
 Pictures: TypeAlias = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
 
-NORMALISER: Final = "5"
+NORMALISER: Final = "6"
 
 _SIDE: Final = 28
 _BOX: Final = 20
@@ -26,7 +26,6 @@ _WHITE: Final = 255
 _USUAL_STROKE: Final = 0.15
 # So many 28 x 28 pictures stay in the processor's cache.
 _BLOCK: Final = 2048
-_UNLIKELY: Final = 0.45
 # Of the digit's longer side; the thickest of pens leaves 0.25.
 _SOLID: Final = 0.5
 
@@ -161,7 +160,12 @@ def _construct(image: Plane) -> tuple[Plane, Diagnosis]:
     if found is None:
         return np.zeros((_SIDE, _SIDE), np.uint8), _BLANK
     width = stroke_width(found.mask)
-    return _place(even_strokes(found.mask, width)), _diagnose(found, width)
+    return build(found.mask, width), _diagnose(found, width)
+
+
+def build(ink: Plane, width: float) -> Plane:
+    """Build a (28, 28) digit of a (h, w) mask of 0 and 255, whose strokes are `width` wide."""
+    return _place(even_strokes(ink, width))
 
 
 def _diagnose(found: Found, width: float) -> Diagnosis:
@@ -183,7 +187,7 @@ def _doubt(found: Found, stroke: float) -> str:
         return found.view.findings.doubt
     if stroke > _SOLID:
         return "solid"
-    return "unclear" if found.likely < _UNLIKELY else ""
+    return "unclear" if found.likely < UNLIKELY else ""
 
 
 def _place(ink: Plane) -> Plane:

@@ -15,13 +15,16 @@ Relief: TypeAlias = NDArray[np.float32]
 LEAST_CONTRAST: Final = 8.0
 _GRID: Final = 16
 _ROUNDS: Final = 5
+_MOSTLY: Final = 0.55
+# Even the boldest of digits leaves some paper along the frame.
+_ALONG_FRAME: Final = 0.1
 
 
 @dataclass(frozen=True)
 class Sheet:
     """A picture whose light has been evened, whichever side is ink.
 
-    `paper` (h, w) is how light the bare paper is; `flat` the evened picture at half the size,
+    `paper` (h, w) is how light the larger part is; `flat` the evened picture at half the size,
     stretched to 0..255.
     """
 
@@ -45,6 +48,17 @@ def flatten(work: Plane) -> Sheet | None:
         paper = _spread(surface, work.shape) + np.float32(np.median(even))
         return Sheet(paper, evened)
     return Sheet(np.full(work.shape, np.median(half), np.float32), asis)
+
+
+def bare_paper(work: Plane, sheet: Sheet, *, dark: bool) -> Relief:
+    """Estimate how light the paper is for ink of one side, even if ink is the larger part."""
+    above = work - sheet.paper
+    middle = (float(above.min()) + float(above.max())) / 2
+    paper = above > middle if dark else above < middle
+    frame = np.concatenate([paper[0], paper[-1], paper[:, 0], paper[:, -1]])
+    if paper.mean() > _MOSTLY or frame.mean() < _ALONG_FRAME:
+        return sheet.paper
+    return sheet.paper + np.float32(np.median(above[paper]))
 
 
 def _fit_surface(work: Plane) -> NDArray[np.float64]:

@@ -36,3 +36,9 @@ def pad(plane: Plane, margin: int, value: int | None = None) -> Plane:
 def distance(mask: Plane) -> NDArray[np.float32]:
     """Measure how far each pixel of a mask lies from the nearest zero."""
     return np.asarray(cv2.distanceTransform(mask, cv2.DIST_L2, 5), dtype=np.float32)
+
+
+def trim(mask: Plane) -> Plane:
+    """Cut a mask to the box around what is not zero."""
+    left, top, wide, tall = cv2.boundingRect(mask)
+    return mask[top : top + tall, left : left + wide]

@@ -21,6 +21,7 @@ _WEIGHTS: Final = (
     (0.806, 0.265, 0.041),  # kept
     (0.102, 0.079, -0.060),  # stroke
     (0.324, 0.401, -0.074),  # uneven strokes
+    (0.014, 0.057, -0.049),  # wider than pens
     (0.264, 0.328, -0.014),  # wider than reach
     (1.353, 0.727, -0.075),  # pieces
     (4.864, 0.588, 0.036),  # contrast
@@ -39,6 +40,8 @@ _WEIGHTS: Final = (
     (0.088, 0.438, -0.019),  # sides touched without lines
 )
 _COLUMNS: Final = np.array(_WEIGHTS).T
+# Of the digit's longer side, the widest of strokes.
+_PEN: Final = 0.3
 _USUAL: Final = 0.741
 
 
@@ -70,6 +73,7 @@ def cues(view: View) -> dict[str, float]:
         "kept": inked / all_inked,
         "stroke": 2 * usual / max(wide, tall),
         "uneven strokes": float(ridge.std()) / usual,
+        "wider than pens": max(0.0, 2 * float(depth.max()) / max(wide, tall) - _PEN),
         "wider than reach": widest / view.reach if view.reach else 0.0,
         "pieces": float(np.log(view.findings.pieces + 1)),
         "contrast": float(np.log(view.level + 1)),

@@ -9,17 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitline.pixels.dice import Dice
-from digitline.pixels.hands import draw_line
-from digitline.pixels.looks import Camera, Look, draw_look
-from digitline.pixels.normalise import Diagnosis, normalise
-from digitline.pixels.planes import Plane
-from digitline.pixels.render import Written, paint, write
+from digitline.pixels.hands import Line, draw_line
+from digitline.pixels.looks import Camera, Look, Pen, draw_look
+from digitline.pixels.normalise import Diagnosis, build, normalise
+from digitline.pixels.planes import Plane, resize, trim
+from digitline.pixels.render import Written, deform, paint, write
+from digitline.pixels.strokes import stroke_width
 
 # The normaliser looks at no more than about this many pixels a side.
 _SIDE: Final = 144
 _DRAWN: Final = 0.5
 _INKED: Final = 100
 _SHARED: Final = 0.5
+_COARSELY: Final = 0.4
+_WHITE: Final = 255
 _STREAM: Final = 0x9E
 
 
@@ -50,10 +53,11 @@ def practise_lesson(lesson: Lesson, seed: int) -> Practice:
 def practise(
     digits: NDArray[np.uint8], labels: NDArray[np.int8], rng: np.random.Generator
 ) -> Practice:
-    """Render (n, 28, 28) digits as pictures, one each, and normalise these; n rows or fewer.
+    """Render (n, 28, 28) digits as pictures, one each, and normalise these; 2 * n rows or fewer.
 
-    Half of the digits are written afresh, in hands that MNIST hardly knows. Left out is what
+    Half of the pictures are written afresh, in hands that MNIST hardly knows. Left out is what
     the normaliser sends to review, or loses: what it gives would be taught under a wrong name.
+    More of these hands follow, a sketch for each label.
     """
     dice = Dice(rng)
     pictures, inks = [], []
@@ -65,7 +69,50 @@ def practise(
     kept = [
         _shows(diagnosis, ink) for diagnosis, ink in zip(normalised.diagnoses, inks, strict=True)
     ]
-    return Practice(normalised.digits[kept], labels[kept])
+    sketches = [sketch(label, dice) for label in labels.tolist()]
+    return Practice(
+        np.concatenate([normalised.digits[kept], sketches]),
+        np.concatenate([labels[kept], labels]),
+    )
+
+
+def sketch(label: int, dice: Dice) -> Plane:
+    """Write a digit afresh and build it (28, 28) as the normaliser would from a clean drawing.
+
+    Costs a fifth of a rendering: many hands can be shown, some on as few pixels as a thumbnail.
+    """
+    raster = round(dice.scale(8, 28)) if dice.happens(_COARSELY) else None
+    # On a raster no pen is thinner than about a pixel.
+    pen = Pen(
+        width=dice.scale(0.04 if raster is None else max(0.04, 1.1 / raster), 0.22),
+        own=False,
+        slant=dice.about(0, 0.25),
+        turn=dice.about(0, 7),
+        stretch=2 ** dice.about(0, 0.3),
+        wobble=dice.between(0, 0.03),
+        gaps=0.0,
+        grain=0.0,
+    )
+    ink = _ink(deform(draw_line(label, dice), pen, dice), pen.width)
+    if raster is not None:
+        ink = _coarsen(ink, raster, dice)
+    return build(ink, stroke_width(ink))
+
+
+def _ink(line: Line, width: float) -> Plane:
+    """Draw a line with a pen of that width, a share of its height; no margin."""
+    _, _, _, tall = cv2.boundingRect(np.where(line < 1, _WHITE, 0).astype(np.uint8))
+    return trim(np.where(line < max(1.0, width * tall / 2), _WHITE, 0).astype(np.uint8))
+
+
+def _coarsen(ink: Plane, raster: int, dice: Dice) -> Plane:
+    """See ink on a raster of a few pixels, and smooth that again."""
+    height, width = ink.shape
+    zoom = raster / max(height, width)
+    few = resize(ink, zoom * width, zoom * height)
+    again = resize(few, width, height)
+    coarse = np.where(again > dice.between(0.3, 0.6) * int(again.max()), _WHITE, 0)
+    return trim(coarse.astype(np.uint8))
 
 
 def _render(digit: Plane, label: int, dice: Dice) -> tuple[Plane, Plane]:

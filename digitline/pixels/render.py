@@ -69,7 +69,7 @@ def render(written: Written, look: Look, dice: Dice) -> Plane:
 
 def paint(written: Written, look: Look, dice: Dice, *, canvas: int = CANVAS) -> tuple[Plane, Plane]:
     """Make the picture of a digit, and the cover of its ink; `canvas` is its side in the making."""
-    bent = Written(_deform(written.line, look.pen, dice), written.own)
+    bent = Written(deform(written.line, look.pen, dice), written.own)
     radius = _pen_radius(bent, look, dice)
     box = _box(bent.line, radius)
     camera = _cut_to(box, look.camera) if look.camera.tight else look.camera
@@ -102,7 +102,7 @@ def _cut_to(box: tuple[float, float, float, float], camera: Camera) -> Camera:
     return replace(camera, width=max(4, round(camera.height * aspect)))
 
 
-def _deform(line: Line, pen: Pen, dice: Dice) -> Line:
+def deform(line: Line, pen: Pen, dice: Dice) -> Line:
     """Slant, turn, stretch and wobble a line."""
     half, turn = LINE_SIDE / 2, np.deg2rad(pen.turn)
     spin = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])

@@ -17,6 +17,7 @@ _STRIPS: Final = 10
 _CLUTTERED: Final = 12
 _DIGIT: Final = 0.25
 _REACHING: Final = 120
+_ALIKE: Final = 0.03
 
 
 @dataclass(frozen=True)
@@ -77,16 +78,30 @@ def _find_lines(mask: Plane) -> list[_Line]:
     coverage, reaching = _cover(mask)
     lines: list[_Line] = []
     while len(lines) < _CLUTTERED:
-        which, row = divmod(int(coverage.argmax()), coverage.shape[1])
-        spans = float(coverage[which, row])
-        if spans < _SPANS:
+        if coverage.max() < _SPANS:
             break
-        first, last = _spread(coverage[which] >= _SPANS / 2, row)
+        which, row, first, last = _narrowest(coverage)
+        spans = float(coverage[which, row])
         coverage[:, max(0, first - 2) : last + 3] = 0
         if last - first + 1 <= max(1.0, _THIN * len(mask)):
             ends = int(reaching[which, row])
             lines.append(_Line(float(_SLOPES[which]), first, last, spans, ends))
     return lines
+
+
+def _narrowest(coverage: NDArray[np.float32]) -> tuple[int, int, int, int]:
+    """Find the strongest line: slope, row, first and last row, where it is narrowest.
+
+    Along a thick line other slopes cover as much, but spread over more rows.
+    """
+    strongest = coverage.max(axis=1)
+    along = np.flatnonzero(strongest >= strongest.max() - _ALIKE).tolist()
+    rows = [int(coverage[which].argmax()) for which in along]
+    spreads = [
+        _spread(coverage[which] >= _SPANS / 2, row) for which, row in zip(along, rows, strict=True)
+    ]
+    best = min(range(len(along)), key=lambda place: spreads[place][1] - spreads[place][0])
+    return along[best], rows[best], *spreads[best]
 
 
 def _cover(mask: Plane) -> tuple[NDArray[np.float32], NDArray[np.intp]]:

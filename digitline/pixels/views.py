@@ -1,5 +1,6 @@
 """Views of a picture: which side is ink, where the paper is, and what of the ink is a digit."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -9,7 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitline.pixels.clutter import Findings, keep_one_digit
-from digitline.pixels.paper import LEAST_CONTRAST, Relief, Sheet, flatten, paper_around
+from digitline.pixels.paper import (
+    LEAST_CONTRAST,
+    Relief,
+    Sheet,
+    bare_paper,
+    flatten,
+    paper_around,
+)
 from digitline.pixels.planes import Plane
 from digitline.pixels.polarity import find_polarity
 from digitline.pixels.rulings import Rulings, find_rulings
@@ -18,11 +26,14 @@ Polarity = Literal["dark", "light"]
 
 _NEAR: Final = 0.22
 _SURE: Final = 2.0
+_SURE_IN_SHADOW: Final = 4.0
 _LEAST_INK: Final = 5e-4
 _STEPS: Final = 256
 # Of the full ink nearby: where a stroke ends, and where one that fades is still whole.
 _HALF: Final = 0.5
 _QUARTER: Final = 0.25
+_OF_LINES: Final = 0.8
+_DEEPER: Final = 1.8
 
 
 @dataclass(frozen=True)
@@ -47,27 +58,27 @@ class View:
     erased: bool
 
 
-def view_evenly(work: Plane, *, rulings: bool) -> list[View]:
+def view_evenly(work: Plane, *, rulings: bool, either: bool = False) -> list[View]:
     """View a (h, w) grey picture as one in even light, or nearly; no views of a blank sheet.
 
-    There are views of dark and of light ink if the picture does not make its polarity plain,
-    and views with and without rulings if it has any.
+    There are views of dark and of light ink if the picture does not make its polarity plain, or
+    if `either` is asked for; and views with and without rulings if it has any.
     """
-    return _view_sides(work, 0.0, rulings=rulings)
+    return _view_sides(work, 0.0, math.inf if either else _SURE, rulings=rulings)
 
 
 def view_through_shadows(work: Plane, *, rulings: bool) -> list[View]:
     """View a (h, w) grey picture whose light may change abruptly; wide strokes get lost."""
-    return _view_sides(work, _NEAR, rulings=rulings)
+    return _view_sides(work, _NEAR, _SURE_IN_SHADOW, rulings=rulings)
 
 
-def _view_sides(work: Plane, reach: float, *, rulings: bool) -> list[View]:
+def _view_sides(work: Plane, reach: float, plain: float, *, rulings: bool) -> list[View]:
     sheet = flatten(work)
     if sheet is None:
         return []
     sure = find_polarity(sheet.flat)
-    sides: tuple[Polarity, ...] = ("dark",) if sure > _SURE else ("dark", "light")
-    sides = ("light",) if sure < -_SURE else sides
+    sides: tuple[Polarity, ...] = ("dark",) if sure > plain else ("dark", "light")
+    sides = ("light",) if sure < -plain else sides
     return [
         view for side in sides for view in _look(work, sheet, side, sure, reach, rulings=rulings)
     ]
@@ -78,7 +89,7 @@ def _look(
 ) -> Iterator[View]:
     """View a picture in one way, and again without the lines that cross it, if there are any."""
     dark = polarity == "dark"
-    paper = paper_around(work, reach, dark=dark) if reach else sheet.paper
+    paper = paper_around(work, reach, dark=dark) if reach else bare_paper(work, sheet, dark=dark)
     relief = raise_ink(work, paper, dark=dark)
     level, noise = _measure(relief)
     inked, traced = _cut_at(relief, level, noise, (_HALF, _QUARTER))
@@ -92,10 +103,24 @@ def _look(
         return
     rest = np.where(lines.ink > 0, 0, relief).astype(np.float32)
     level, noise = _measure(rest)
-    mask, traced = _cut_at(rest, level, noise, (_HALF, _QUARTER))
-    if mask.any():
-        findings = keep_one_digit(mask, traced, crowded=rulings)
-        yield View(polarity, sure, reach, paper, level, noise, inked, findings, lines, erased=True)
+    for mask, traces in (
+        _cut_at(rest, level, noise, (_HALF, _QUARTER)),
+        *_cut_deep(relief, lines, level),
+    ):
+        if mask.any():
+            findings = keep_one_digit(mask, traces, crowded=rulings)
+            yield View(
+                polarity, sure, reach, paper, level, noise, inked, findings, lines, erased=True
+            )
+
+
+def _cut_deep(relief: Relief, lines: Rulings, level: float) -> Iterator[list[Plane]]:
+    """Cut ink that is darker than any line from lines, wherever they cross, if there is such."""
+    faint = relief[lines.ink > 0]
+    depth = float(np.quantile(faint, _OF_LINES)) if faint.size else level
+    if level > _DEEPER * depth:
+        mask = np.where(relief > (depth + level) / 2, 255, 0).astype(np.uint8)
+        yield [mask, mask]
 
 
 def raise_ink(work: Plane, paper: Relief, *, dark: bool) -> Relief:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from digitline.pixels.dice import Dice
 from digitline.pixels.hands import draw_line
 from digitline.pixels.normalise import Diagnosis, resembles_mnist
-from digitline.pixels.practice import Practice, _shows, practise
+from digitline.pixels.practice import Practice, _shows, practise, sketch
 
 LABELS: NDArray[np.int8] = np.tile(np.arange(10, dtype=np.int8), 6)
 
@@ -25,11 +25,22 @@ def make(seed: int) -> Practice:
 
 def test_most_digits_become_practice_built_like_mnist() -> None:
     practice = make(1)
-    assert 0.7 * len(LABELS) < len(practice.labels) <= len(LABELS)
+    assert 1.7 * len(LABELS) < len(practice.labels) <= 2 * len(LABELS)
     assert practice.digits.shape == (len(practice.labels), 28, 28)
     assert practice.labels.dtype == np.int8
     assert set(practice.labels.tolist()) == set(range(10))
     assert resembles_mnist(practice.digits).mean() > 0.8
+
+
+def test_a_sketch_is_a_digit_written_afresh_and_built_like_mnist() -> None:
+    sketches = np.stack(
+        [sketch(place % 10, Dice(np.random.default_rng(place))) for place in range(200)]
+    )
+    assert resembles_mnist(sketches).mean() > 0.8
+    inked = (sketches > 127).mean(axis=(1, 2))
+    assert inked.min() > 0.02
+    assert inked.max() < 0.4
+    assert len(np.unique(sketches, axis=0)) == len(sketches)
 
 
 def test_the_same_generator_makes_the_same_practice_and_another_does_not() -> None:

@@ -112,6 +112,76 @@ def test_pens_thin_or_thick_faint_or_dim_write_the_same_digit(
     assert likeness(found.digits[0], digit_of(draw())) > 0.75
 
 
+@pytest.mark.parametrize("width", [0.01, 0.03, 0.1, 0.21])
+@pytest.mark.parametrize("turned", [False, True])
+def test_strokes_from_a_hundredth_to_a_fifth_of_the_height(width: float, *, turned: bool) -> None:
+    large: Picture = np.full((600, 600), PAPER, np.uint8)
+    pen = max(1, round(width * 400))
+    for middle in (210, 380):
+        cv2.ellipse(large, (280, middle), (100, 85), 0, -120, 100, float(INK), pen, cv2.LINE_AA)
+    found = normalise([~large if turned else large])
+    assert found.diagnoses[0].doubt == ""
+    assert found.diagnoses[0].polarity == ("light" if turned else "dark")
+    assert likeness(found.digits[0], digit_of(draw())) > 0.75
+
+
+INKS = [(20, 20, 25), (40, 60, 160), (20, 90, 60), (170, 30, 40)]
+PAPERS = [(250, 250, 250), (250, 235, 110), (205, 180, 145), (200, 220, 240), (150, 190, 150)]
+
+
+@pytest.mark.parametrize("ink", INKS)
+@pytest.mark.parametrize("paper", PAPERS)
+def test_any_usual_ink_is_read_on_any_usual_paper(
+    ink: tuple[int, int, int], paper: tuple[int, int, int]
+) -> None:
+    cover = (PAPER - draw(4).astype(float))[..., None] / (PAPER - INK)
+    coloured = np.rint(paper + cover * (np.array(ink) - paper)).astype(np.uint8)
+    found = normalise([coloured])
+    assert (found.diagnoses[0].polarity, found.diagnoses[0].doubt) == ("dark", "")
+    assert likeness(found.digits[0], digit_of(draw(4))) > 0.9
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_bold_digit_may_cover_most_of_its_frame(*, turned: bool) -> None:
+    eight = np.full((120, 90), PAPER, np.uint8)
+    for middle, radius in ((34, 24), (84, 28)):
+        cv2.circle(eight, (45, middle), radius, INK, 24, cv2.LINE_AA)
+    picture = eight[4:116, 2:88]
+    assert (picture < 120).mean() > 0.55
+    found = normalise([~picture if turned else picture])
+    assert found.diagnoses[0].polarity == ("light" if turned else "dark")
+    assert found.digits[0][14, 14] > 128
+    assert found.digits[0][4:24].max(axis=1).min() > 128
+
+
+def test_faint_lines_do_not_stay_in_a_bold_digit() -> None:
+    picture = draw(12)
+    for place in (20, 57, 94):
+        cv2.line(picture, (place, 0), (place, SIDE), 160, 2)
+        cv2.line(picture, (0, place), (SIDE, place + 1), 160, 2)
+    np.minimum(picture, draw(12), out=picture)
+    assert likeness(digit_of(picture), digit_of(draw(12))) > 0.9
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_line_goes_whatever_its_slope(*, turned: bool) -> None:
+    for rise in (-3, -1, 0, 2, 3):
+        picture = draw(6)
+        cv2.line(picture, (0, 76 + rise), (SIDE, 76 - rise), 90, 5, cv2.LINE_AA)
+        picture = np.minimum(picture, draw(6))
+        digit = digit_of(~picture if turned else picture)
+        assert likeness(digit, digit_of(draw(6))) > 0.75
+
+
+def test_a_small_loop_stays_open_when_its_thin_stroke_is_thickened() -> None:
+    nine = np.full((200, 120), PAPER, np.uint8)
+    cv2.ellipse(nine, (52, 36), (11, 14), 0, 0, 360, float(INK), 3, cv2.LINE_AA)
+    cv2.line(nine, (63, 34), (56, 180), INK, 3, cv2.LINE_AA)
+    digit = digit_of(nine)
+    _, holes = cv2.connectedComponents(np.where(digit > 160, 0, 255).astype(np.uint8), None, 4)
+    assert len(np.unique(holes)) == 3  # ink, the paper around, and the loop
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     framing=st.floats(0.39, 1.0),
