@@ -52,6 +52,11 @@ class Manifest(BaseModel):
         lines = "".join(f"{shard.sha256} {shard.name}\n" for shard in self.shards)
         return hashlib.sha256(f"{self.kind}\n{lines}".encode()).hexdigest()
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The shards' names, in order."""
+        return tuple(shard.name for shard in self.shards)
+
     def shard(self, name: str) -> Shard:
         """Look a shard up by name; `KeyError` when the manifest has none."""
         for shard in self.shards:

@@ -5,25 +5,27 @@ same work is asked for: its plan, committed first, says what that work was.
 """
 
 import re
+import secrets
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from digitline.commit import MANIFEST_NAME, locked, storage_errors, write_bytes
 from digitline.errors import DataError, StorageError
 from digitline.home import Home
 from digitline.records import RecordError, from_bytes, to_bytes
 
-_PLAN_NAME = "plan.json"
+PLAN_NAME = "plan.json"
 _ID = re.compile(r"(?P<job>[a-z]+)-(?P<number>\d{4,})")
 
 
 class Plan(BaseModel):
     """What a run was asked to do: a digest over its inputs, and when it began.
 
-    Where its results lie elsewhere, a copy there names the `run` as well.
+    The `token` is this run's alone, whatever machine others run on. Where its results lie
+    elsewhere, a copy there names the `run` as well.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,6 +33,7 @@ class Plan(BaseModel):
     key: str
     started: str
     run: str = ""
+    token: str = Field(default_factory=lambda: secrets.token_hex(16))
 
 
 class Run(BaseModel):
@@ -74,7 +77,8 @@ def claim(directory: Path, run: Run, key: str) -> None:
     with storage_errors(directory):
         directory.mkdir(parents=True, exist_ok=True)
         held = {path.name for path in directory.iterdir() if not path.name.startswith(".")}
-    ours, found = Plan(key=key, started=run.started, run=run.id), _read_plan(directory / _PLAN_NAME)
+    ours = read_plan(run).model_copy(update={"run": run.id})
+    found = _read_plan(directory / PLAN_NAME)
     if found is None and not held:
         write_plan(directory, ours)
     elif found != ours:
@@ -93,7 +97,14 @@ def claim(directory: Path, run: Run, key: str) -> None:
 
 def write_plan(directory: Path, plan: Plan) -> None:
     """Commit what a run in this directory is to do."""
-    write_bytes(directory / _PLAN_NAME, to_bytes(plan))
+    write_bytes(directory / PLAN_NAME, to_bytes(plan))
+
+
+def read_plan(run: Run) -> Plan:
+    """Read what a run is to do; `DataError` where it cannot be understood."""
+    plan = _read_plan(run.directory / PLAN_NAME)
+    assert plan is not None
+    return plan
 
 
 def find_unfinished(home: Home, job: str, key: str) -> Run | None:
@@ -101,7 +112,7 @@ def find_unfinished(home: Home, job: str, key: str) -> Run | None:
     for directory in sorted(_runs(home, job), key=lambda path: number(path.name), reverse=True):
         if (directory / MANIFEST_NAME).exists():
             continue
-        plan = _read_plan(directory / _PLAN_NAME)
+        plan = _read_plan(directory / PLAN_NAME)
         if plan is not None and plan.key == key:
             return Run(id=directory.name, directory=directory, started=plan.started, resumed=True)
     return None

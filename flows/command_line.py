@@ -23,7 +23,7 @@ from flows.commands.prune import prune
 from flows.commands.review import review
 from flows.commands.serve import serve
 from flows.commands.server import server
-from flows.commands.shell import Switch, check_settings, complain, start_prefect, tell
+from flows.commands.shell import Switch, check_places, check_settings, complain, start_prefect, tell
 from flows.commands.status import runs, status
 from flows.commands.suspects import suspects
 
@@ -156,7 +156,7 @@ def score(
     source: str,
     /,
     *,
-    out: Path | None = None,
+    out: str | None = None,
     max_error: str | None = None,
     threshold: float | None = None,
     workers: int | None = None,
@@ -181,9 +181,9 @@ def score(
     ----------
     source
         Folder (searched to its depth), zip or tar archive, Parquet of raw or normalised rows,
-        or CSV manifest.
+        or CSV manifest; a path, or an address such as s3://bucket/scans.
     out
-        Directory for the results; one under the home where none is given.
+        Directory or address for the results; a directory under the home where none is given.
     max_error
         Share of accepted answers that may be wrong, such as 0.1%.
     threshold
@@ -226,6 +226,7 @@ def score(
         return complain("--fields goes with no --job and no --since.", USAGE_ERROR)
     if not fields and any(rule is not None for rule in rules):
         return complain("what is legal is for --fields alone.", USAGE_ERROR)
+    check_places(source, out)
     require_engine(check_settings(bulk={"engine": engine} if engine else {}).bulk, address)
     settings = start_prefect(threshold=threshold, max_error=max_error)
     allowed = None if max_error is None else settings.max_error
@@ -250,7 +251,7 @@ def score(
             engine=engine,
             address=address,
         )
-        tell(fields=read.counts, predictions=read.results)
+        tell(fields=read.counts, predictions=read.published or read.results)
         return None
     from flows.score import score as score_flow
 
@@ -275,7 +276,7 @@ def score(
         images=done.counts,
         **changes,
         drift=done.drift.sentence,
-        predictions=done.results,
+        predictions=done.published or done.results,
         report=done.report,
     )
     return None

@@ -16,6 +16,7 @@ from digitline.errors import TooManyErrorsError
 from digitline.judging.drift import Drift
 from digitline.models.card import Card
 from digitline.models.registry import Registry
+from digitline.objects import Address, is_address
 from digitline.pixels.normalise import NORMALISER
 from digitline.progress import Advance, showing, watched_by
 from digitline.provenance import digest_of, library_versions
@@ -23,19 +24,22 @@ from digitline.report import data as report_data
 from digitline.report.covers import cover_scoring
 from digitline.report.pages import REPORT_NAME
 from digitline.report.words import score_headline
-from digitline.runs import Run, claim, now, open_run
+from digitline.runs import Run, claim, now, open_run, read_plan
 from digitline.scoring.bulk import Bulk, Engine
 from digitline.scoring.changes import compare
 from digitline.scoring.crew import Crew, warm_up
 from digitline.scoring.export import Format
 from digitline.scoring.job import LastRun, check_name, read_last, write_last
 from digitline.scoring.past import Past, write_index
+from digitline.scoring.publish import Claim
+from digitline.scoring.publish import claim as claim_place
 from digitline.scoring.reasons import Tolerance
 from digitline.scoring.results import Counts, ScoredShard, shard_files, sweep
 from digitline.scoring.shard import Task
 from digitline.scoring.usual import read_usual
 from digitline.scoring.worker import Duty
 from digitline.settings import Settings, load_settings
+from digitline.sources.bucket import fetch, find
 from digitline.sources.listing import Selection
 from flows.acceptance import find_threshold
 from flows.artifacts import Row, show_progress, show_run
@@ -55,10 +59,7 @@ _log = logging.getLogger("digitline")
 
 
 class Scored(BaseModel):
-    """What a scoring came to: the counts, and where the results and the report lie.
-
-    `changes` tells, for a named job, how the images differ from those of the run before.
-    """
+    """What a scoring came to: the counts, and where the results and the report lie."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -66,6 +67,7 @@ class Scored(BaseModel):
     results: Path
     report: Path
     drift: Drift
+    published: str | None = None
     changes: str = ""
 
 
@@ -74,23 +76,26 @@ class Order:
     """What is to be scored, and how the results are wanted."""
 
     source: str
-    out: Path | None = None
+    out: str | Path | None = None
     selection: Selection = field(default_factory=Selection)
     kind: Format = "parquet"
     joined: bool = False
     job: str | None = None
     since: Since = "last"
 
-    @property
-    def path(self) -> Path:
-        """Give the source as an absolute path."""
+    def columns(self, cache: Path) -> Path | None:
+        """Find the CSV file whose columns are wanted beside the results, copied to `cache`."""
+        if not self.joined:
+            return None
+        if is_address(self.source):
+            return fetch([find(Address.parse(self.source))], cache)[1][0]
         return Path(self.source).expanduser().absolute()
 
     def facts(self) -> dict[str, JsonValue]:
         """Say it in plain values, the same wherever the command was given."""
         return {
-            "source": str(self.path),
-            "out": None if self.out is None else str(self.out.expanduser().absolute()),
+            "source": _name_place(self.source),
+            "out": None if self.out is None else _name_place(self.out),
             "include": list(self.selection.include),
             "exclude": list(self.selection.exclude),
             "format": self.kind,
@@ -131,10 +136,17 @@ class Reader:
         }
 
 
+def _name_place(place: str | Path) -> str:
+    """Name a place the same wherever the command was given."""
+    if is_address(place):
+        return str(Address.parse(str(place)))
+    return str(Path(place).expanduser().absolute())
+
+
 @flow(persist_result=False)
 def score(
     source: str,
-    out: Path | None = None,
+    out: str | Path | None = None,
     threshold: float | None = None,
     workers: int | None = None,
     max_error: float | None = None,
@@ -152,8 +164,8 @@ def score(
 
     Args:
         source: Folder of images, zip or tar archive, Parquet of raw or normalised rows, or CSV
-            manifest.
-        out: Directory for the results; the run's own where none is given.
+            manifest; a path, or an address such as s3://bucket/scans.
+        out: Directory or address for the results; the run's own directory where none is given.
         threshold: Confidence from which an answer is accepted, in place of a certified one.
         workers: Processes that read images; the setting where none is given.
         max_error: Share of accepted answers that may be wrong; the setting where none is given.
@@ -231,16 +243,16 @@ def _score(order: Order, reader: Reader) -> Scored:
     last = None if order.job is None else read_last(home.jobs, order.job)
     key = _key(order, reader, last)
     run = open_run(home, "score", key, now())
-    results = open_results(run, order.out, key)
+    results, claimed = open_results(run, order.out)
     _log.info("%s%s", run.id, ", taken up again" if run.resumed else "")
     listing = run.directory / "listing.parquet"
-    snapshot = snapshot_source(order.source, order.selection, listing)
+    snapshot = snapshot_source(order.source, order.selection, listing, home.downloads)
     past = _open_past(order, reader, last, run)
     shards = score_all(snapshot, reader.duty, reader.settings.bulk, past, results)
     counts = count_results(shards, snapshot.images)
     changes = "" if order.job is None else _tell_changes(last, len(shards), results)
-    joined = order.path if order.joined else None
-    exported = export_results(len(shards), listing, joined, order.kind, results)
+    columns = order.columns(home.downloads)
+    exported = export_results(len(shards), listing, columns, order.kind, results)
     basis = digest_of(reader.basis)
     usual = None if order.job is None else read_usual(home.jobs, order.job, basis, NORMALISER)
     references = find_references(reader.card, reader.accept_from, order.job, usual)
@@ -262,7 +274,7 @@ def _score(order: Order, reader: Reader) -> Scored:
     )
     facts = _facts(run, order, reader) | {"census": drift.census.model_dump(mode="json")}
     kept = keep_notes(run, snapshot) if results == run.directory else ()
-    collect_results(shards, (*exported, *kept), counts, facts, results)
+    collect_results(shards, (*exported, *kept), counts, facts, results, claimed)
     finish_run(run, results, snapshot)
     if order.job is not None:
         write_last(home.jobs, order.job, LastRun(run=run.id, results=results, basis=basis))
@@ -270,7 +282,14 @@ def _score(order: Order, reader: Reader) -> Scored:
         remember(home, order.job, usual, drift)
     page = home.reports / run.id / REPORT_NAME
     tell(drift, run.id, order.job, reader.card.version, page.as_uri())
-    scored = Scored(counts=counts, results=results, report=page, drift=drift, changes=changes)
+    scored = Scored(
+        counts=counts,
+        results=results,
+        report=page,
+        drift=drift,
+        published=None if claimed is None else str(claimed.place),
+        changes=changes,
+    )
     _publish(scored, report)
     return scored
 
@@ -297,13 +316,23 @@ def _tell_changes(last: LastRun | None, shards: int, results: Path) -> str:
     return str(changes)
 
 
-def open_results(run: Run, out: Path | None, key: str) -> Path:
-    """Choose where the results go, and clear away what a killed run left half written."""
-    results = run.directory if out is None else out.expanduser().absolute()
-    if results != run.directory:
-        claim(results, run, key)
+def open_results(run: Run, out: str | Path | None) -> tuple[Path, Claim | None]:
+    """Choose where the results go, and clear away what a killed run left half written.
+
+    Those for an object store are made beneath the run's own directory, and their claim to the
+    place is given.
+    """
+    plan = read_plan(run)
+    if is_address(out):
+        results = run.directory / "results"
+        claimed = claim_place(Address.parse(str(out)), plan)
+    elif out is not None:
+        results, claimed = Path(out).expanduser().absolute(), None
+        claim(results, run, plan.key)
+    else:
+        results, claimed = run.directory, None
     sweep(results)
-    return results
+    return results, claimed
 
 
 def _key(order: Order, reader: Reader, last: LastRun | None) -> str:

@@ -40,12 +40,16 @@ _log = logging.getLogger("digitline")
 
 
 class ScoredFields(BaseModel):
-    """What a scoring of fields came to: the counts, and where the results lie."""
+    """What a scoring of fields came to: the counts, and where the results lie.
+
+    `published` is the address they were copied to, if any.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     counts: Counts
     results: Path
+    published: str | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ class FieldOrder:
 @flow(persist_result=False)
 def score_fields(
     source: str,
-    out: Path | None = None,
+    out: str | Path | None = None,
     threshold: float | None = None,
     workers: int | None = None,
     max_error: float | None = None,
@@ -89,8 +93,9 @@ def score_fields(
     """Read fields, images of a short row of digits: each ends as accept, review or error.
 
     Args:
-        source: Folder of images, zip or tar archive, Parquet of raw rows, or CSV manifest.
-        out: Directory for the results; the run's own where none is given.
+        source: Folder of images, zip or tar archive, Parquet of raw rows, or CSV manifest; a
+            path, or an address such as s3://bucket/scans.
+        out: Directory or address for the results; the run's own directory where none is given.
         threshold: Confidence from which a digit, and a field, is accepted, in place of a
             certified one.
         workers: Processes that read images; the setting where none is given.
@@ -138,17 +143,17 @@ def score_fields(
 
 
 def _score(wanted: FieldOrder, reader: Reader, key: str) -> ScoredFields:
-    order = wanted.order
-    run = open_run(reader.settings.places, "fields", key, now())
-    results = open_results(run, order.out, key)
+    order, home = wanted.order, reader.settings.places
+    run = open_run(home, "fields", key, now())
+    results, claimed = open_results(run, order.out)
     _log.info("%s%s", run.id, ", taken up again" if run.resumed else "")
     listing = run.directory / "listing.parquet"
-    snapshot = snapshot_source(order.source, order.selection, listing)
+    snapshot = snapshot_source(order.source, order.selection, listing, home.downloads)
     duty = FieldDuty(**vars(reader.duty), legal=wanted.legal)
     shards = score_all(snapshot, duty, reader.settings.bulk, None, results)
     counts = count_results(shards, snapshot.images)
-    joined = order.path if order.joined else None
-    exported = export_results(len(shards), listing, joined, order.kind, results)
+    columns = order.columns(home.downloads)
+    exported = export_results(len(shards), listing, columns, order.kind, results)
     facts: dict[str, JsonValue] = {
         "run": run.id,
         **order.facts(),
@@ -156,6 +161,7 @@ def _score(wanted: FieldOrder, reader: Reader, key: str) -> ScoredFields:
         **reader.basis,
     }
     kept = keep_notes(run, snapshot) if results == run.directory else ()
-    collect_results(shards, (*exported, *kept), counts, facts, results)
+    collect_results(shards, (*exported, *kept), counts, facts, results, claimed)
     finish_run(run, results, snapshot)
-    return ScoredFields(counts=counts, results=results)
+    published = None if claimed is None else str(claimed.place)
+    return ScoredFields(counts=counts, results=results, published=published)

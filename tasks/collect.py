@@ -8,6 +8,7 @@ from pydantic import JsonValue
 
 from digitline.commit import Manifest, Shard, write_manifest
 from digitline.scoring.export import Format, export, join
+from digitline.scoring.publish import Claim
 from digitline.scoring.results import Counts, ScoredShard, shard_files
 from tasks import stage
 
@@ -41,8 +42,12 @@ def collect_results(
     counts: Counts,
     facts: dict[str, JsonValue],
     out: Path,
+    claim: Claim | None = None,
 ) -> None:
-    """Commit the files in `out` under one manifest, the last file of a run."""
+    """Commit the files in `out` under one manifest, the last file of a run.
+
+    Before that they are published where the run has a `claim`.
+    """
     manifest = Manifest(
         kind="predictions",
         shards=(
@@ -52,4 +57,7 @@ def collect_results(
         ),
         facts={**facts, "counts": counts.model_dump()},
     )
+    if claim is not None:
+        claim.publish(out, manifest)
+        _log.info("  publish    %s", claim.place)
     write_manifest(out, manifest)

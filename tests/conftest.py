@@ -1,8 +1,13 @@
 """What tests of every room share: a home of their own, digits, and one Prefect server."""
 
+import atexit
 import io
 import os
+import secrets
 import shutil
+import subprocess
+import sys
+import tempfile
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,18 +22,30 @@ from PIL import Image
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 
+from digitline import objects
 from digitline.home import CHECKOUT, Home
 from digitline.judging.verdict import Verdict
 from digitline.models.card import Data, Facts, Metrics, Rows
 from digitline.models.registry import Registry
+from digitline.objects import Address
 from digitline.pixels.normalise import NORMALISER
 
 # Before any test module imports Prefect: nothing reported, nothing printed.
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
 os.environ["DO_NOT_TRACK"] = "1"
+# Object stores are asked as if from a machine that has only what a test writes into these files.
+AWS = Path(tempfile.mkdtemp(prefix="digitline-aws-"))
+atexit.register(shutil.rmtree, AWS, ignore_errors=True)
+for variable in [name for name in os.environ if name.startswith("AWS_")]:
+    del os.environ[variable]
+os.environ["AWS_CONFIG_FILE"] = str(AWS / "config")
+os.environ["AWS_SHARED_CREDENTIALS_FILE"] = str(AWS / "credentials")
+os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 # Practice rows would take longer than the tiny trainings of most tests.
 os.environ["DIGITLINE_PRACTICE"] = "0"
+
+KEY_ID, SECRET = "AKIAEXAMPLEOFATEST", "a-secret-that-nobody-may-tell"
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("digitline", deadline=None)
@@ -139,6 +156,53 @@ def scans(session_scans: Scans, home: Home) -> Scans:
     """Ninety scored scans, in a home of this test's own."""
     shutil.copytree(session_scans.home.root, home.root, dirs_exist_ok=True)
     return Scans(session_scans.folder, home, session_scans.run)
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An object store: the address of a bucket in it, and ways for it to misbehave."""
+
+    place: Address
+    ports: dict[str, str]
+
+    def use(self, kind: str) -> None:
+        """Let the store be `good`, `failing`, `careless` or `refusing` from here on."""
+        url = f"http://127.0.0.1:{self.ports[kind]}"
+        (AWS / "config").write_text(f"[default]\nregion = eu-central-1\nendpoint_url = {url}\n")
+        objects._connect.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def endpoint_ports() -> Iterator[dict[str, str]]:
+    """Serve the S3 protocol on loopback, in a process of its own."""
+    command = [sys.executable, str(CHECKOUT / "tests" / "endpoint.py")]
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        ports = process.stdout.readline().split()
+        yield dict(zip(("good", "failing", "careless", "refusing"), ports, strict=True))
+        process.communicate("")
+
+
+@pytest.fixture
+def store(endpoint_ports: dict[str, str]) -> Iterator[Endpoint]:
+    """Give a bucket of this test's own, and credentials for it where the AWS tools look."""
+    (AWS / "credentials").write_text(
+        f"[default]\naws_access_key_id = {KEY_ID}\naws_secret_access_key = {SECRET}\n"
+    )
+    endpoint = Endpoint(Address(f"bucket-{secrets.token_hex(6)}", ""), endpoint_ports)
+    endpoint.use("good")
+    objects._connect().client.create_bucket(
+        Bucket=endpoint.place.bucket,
+        CreateBucketConfiguration={"LocationConstraint": "eu-central-1"},
+    )
+    yield endpoint
+    objects._connect.cache_clear()
 
 
 def png(digit: NDArray[np.uint8]) -> bytes:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from digitline.commit import Shard, read_manifest
 from digitline.errors import DataError, SourceError, StorageError
 from digitline.names import portable
+from digitline.objects import Address
 from digitline.rows import (
     ROW_GROUP,
     check_normalised,
@@ -31,13 +32,16 @@ from digitline.rows import (
     write_rows,
 )
 from digitline.sources.archive import ARCHIVES, Kind, Member, list_members, read_members, recognise
+from digitline.sources.bucket import Named, Wanted, fetch, find, read_ahead, walk_bucket
 from digitline.sources.dataset import DROPPED_NAME
 from digitline.sources.files import Found, UnreadableError, is_side_file, read_file, reading, walk
 from digitline.sources.manifest import read_lines
 from digitline.sources.parquet import IMAGE, check_raw, read_contents, read_paths
 from digitline.sources.swap import standing
 
-Opener: TypeAlias = Literal["file", "raw", "normalised", "zip", "tar", "packed", "nothing"]
+Opener: TypeAlias = Literal[
+    "file", "raw", "normalised", "zip", "tar", "packed", "object", "nothing"
+]
 
 LISTING = pa.schema(
     [
@@ -47,6 +51,7 @@ LISTING = pa.schema(
         pa.field("row", pa.int64(), nullable=False),
         pa.field("reason", pa.string(), nullable=False),
         pa.field("message", pa.string(), nullable=False),
+        pa.field("etag", pa.string(), nullable=False),
     ]
 )
 ACCEPTED = (
@@ -88,8 +93,9 @@ class Entry(NamedTuple):
 
     `name` goes into the answer. `opener` tells what `location`, an absolute path as the bytes the
     system knows it by, is: an image `file`, Parquet with `raw` or `normalised` rows, of which
-    this is `row`, or an archive (`zip`, `tar`, `packed`) with a member of that number. With
-    `nothing`, `reason` and `message` tell why it cannot be opened.
+    this is `row`, or an archive (`zip`, `tar`, `packed`) with a member of that number. That of an
+    `object` is an address; it has `row` bytes, -1 where that is not known, and its content the
+    tag `etag`. With `nothing`, `reason` and `message` tell why it cannot be opened.
     """
 
     name: str
@@ -98,6 +104,7 @@ class Entry(NamedTuple):
     row: int = -1
     reason: str = ""
     message: str = ""
+    etag: str = ""
 
     @property
     def path(self) -> Path:
@@ -126,6 +133,30 @@ def list_batches(
             _list_folder(where, normaliser) if where.is_dir() else _list_file(where, normaliser)
         )
     return _some(batches if selection is None else map(selection.choose, batches), spec)
+
+
+def list_bucket(
+    place: Address, normaliser: str, selection: Selection, cache: Path
+) -> Iterator[pa.RecordBatch]:
+    """List what lies at an address, or beneath it, as `list_batches` does with paths.
+
+    An archive, a CSV file or Parquet is copied to `cache` first.
+    """
+    found = walk_bucket(place)
+    shards: list[Named] = []
+    for one in found:
+        if not one.name.lower().endswith(".parquet"):
+            entries = map(_from_bucket, chain(shards, [one], found))
+            return _some(map(selection.choose, _to_batches(entries)), str(place))
+        shards.append(one)
+    folder, paths = fetch(shards or [find(place)], cache)
+    if shards:
+        batches = _list_parquet(paths, folder, normaliser)
+    elif paths[0].suffix.lower() == ".csv":
+        batches = _to_batches(_from_list(paths[0], place))
+    else:
+        batches = _list_file(paths[0], normaliser)
+    return _some(map(selection.choose, batches), str(place))
 
 
 def write_listing(path: Path, entries: Iterable[Entry]) -> Shard:
@@ -171,6 +202,8 @@ def read_entries(entries: Sequence[Entry], max_bytes: int) -> Iterator[bytes | U
         elif (archive := ARCHIVES.get(opener)) is not None:
             numbers = [entry.row for entry in run]
             yield from read_members(run[0].path, archive, numbers, max_bytes)
+        elif opener == "object":
+            yield from read_ahead(map(_to_wanted, run), max_bytes)
         else:
             yield from (_read_file(entry, max_bytes) for entry in run)
 
@@ -282,7 +315,7 @@ def _list_normalised(path: Path, folder: Path) -> Iterator[pa.RecordBatch]:
         nothing = pa.repeat("", len(rows))
         location = pa.repeat(os.fsencode(path), len(rows))
         opener = pa.repeat("normalised", len(rows))
-        columns = [names, opener, location, rows, nothing, nothing]
+        columns = [names, opener, location, rows, nothing, nothing, nothing]
         yield pa.record_batch(columns, schema=LISTING)
 
 
@@ -299,6 +332,27 @@ def _from_member(member: Member, path: Path, kind: Kind) -> Entry:
     if member.problem is None:
         return Entry(member.name, kind, location, member.number)
     return Entry(member.name, "nothing", location, member.number, *member.problem)
+
+
+def _from_bucket(found: Named) -> Entry:
+    return Entry(found.name, "object", _locate(found.address), found.size, etag=found.etag)
+
+
+def _from_list(path: Path, place: Address) -> Iterator[Entry]:
+    """List the objects that a CSV file names, which lie beside it or beneath."""
+    folder = Address(place.bucket, place.key.rpartition("/")[0])
+    for line in read_lines(path, labelled=False):
+        within = line.path.relative_to(path.parent).as_posix()
+        yield Entry(line.name, "object", _locate(folder / within))
+
+
+def _locate(address: Address) -> bytes:
+    return str(address).encode("utf-8", "surrogateescape")
+
+
+def _to_wanted(entry: Entry) -> Wanted:
+    location = entry.location.decode("utf-8", "surrogateescape")
+    return Wanted(Address.parse(location), entry.row, entry.etag)
 
 
 def _from_walk(found: Found) -> Entry:
@@ -325,13 +379,15 @@ def _to_batches(entries: Iterator[Entry]) -> Iterator[pa.RecordBatch]:
 def _runs(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
     """Split entries where the way to open them changes, the Parquet file or archive, or its rows.
 
-    Files make one run, as each is opened by itself.
+    Files make one run, as each is opened by itself, and so do objects.
     """
 
     def kind(pair: tuple[int, Entry]) -> tuple[str, bytes, int]:
         place, entry = pair
         if entry.opener in {"file", "nothing"}:
             return "file", b"", 0
+        if entry.opener == "object":
+            return "object", b"", 0
         follows = entry.row - place if entry.opener in {"raw", "normalised"} else 0
         return entry.opener, entry.location, follows
 
