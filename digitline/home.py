@@ -1,20 +1,42 @@
 """Where things lie beneath the home."""
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from digitline.commit import make_directory, storage_errors
 from digitline.errors import StorageError
+from digitline.objects import Address, is_address
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True)
 class Home:
-    """The directory that everything a run makes lies under."""
+    """The directory that everything a run makes lies under.
+
+    Where the home is at a `remote` address, the directory is this machine's working copy of it.
+    """
 
     root: Path
+    remote: Address | None = None
+
+    @classmethod
+    def at(cls, place: str | Path) -> Self:
+        """Give the home at a path or an address; `SettingsError` for an address that is none."""
+        if not is_address(place):
+            return cls(Path(place).expanduser().resolve())
+        remote = Address.parse(str(place))
+        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        copy = hashlib.sha256(str(remote).encode()).hexdigest()[:16]
+        return cls(caches / "digitline" / copy, remote)
+
+    @property
+    def place(self) -> str:
+        """Where the home is: its address, or its path."""
+        return str(self.remote or self.root)
 
     @property
     def data(self) -> Path:

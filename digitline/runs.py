@@ -8,6 +8,7 @@ import re
 import secrets
 import shutil
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from digitline.commit import MANIFEST_NAME, locked, storage_errors, write_bytes
 from digitline.errors import DataError, StorageError
 from digitline.home import Home
+from digitline.mirror import reserve
 from digitline.records import RecordError, from_bytes, to_bytes
 
 PLAN_NAME = "plan.json"
@@ -62,7 +64,8 @@ def open_run(home: Home, job: str, key: str, when: str) -> Run:
         if unfinished is not None:
             return unfinished
         numbers = [number(path.name) for path in (*_runs(home, job), *_reports(home, job))]
-        name = f"{job}-{max(numbers, default=0) + 1:04d}"
+        following = (f"{job}-{number:04d}" for number in count(max(numbers, default=0) + 1))
+        name = next(name for name in following if reserve(home, name))
         directory = home.runs / name
         write_plan(directory, Plan(key=key, started=when))
         return Run(id=name, directory=directory, started=when, resumed=False)

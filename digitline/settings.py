@@ -62,8 +62,9 @@ class Settings(BaseSettings):
         frozen=True,
     )
 
-    home: Path = Field(
-        default_factory=default_home, description="directory everything a run makes lies under"
+    home: str | Path = Field(
+        default_factory=default_home,
+        description="directory, or address such as s3://bucket/home, everything made lies under",
     )
     recipe: str = Field("default", description="recipe to train with: a name or a TOML file")
     start: str = Field(
@@ -121,7 +122,7 @@ class Settings(BaseSettings):
     @property
     def places(self) -> Home:
         """Where things lie beneath the home."""
-        return Home(self.home.expanduser().resolve())
+        return Home.at(self.home)
 
     @property
     def inbox(self) -> Path:

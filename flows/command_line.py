@@ -23,7 +23,15 @@ from flows.commands.prune import prune
 from flows.commands.review import review
 from flows.commands.serve import serve
 from flows.commands.server import server
-from flows.commands.shell import Switch, check_places, check_settings, complain, start_prefect, tell
+from flows.commands.shell import (
+    Switch,
+    check_places,
+    check_settings,
+    complain,
+    ending,
+    start_prefect,
+    tell,
+)
 from flows.commands.status import runs, status
 from flows.commands.suspects import suspects
 
@@ -350,10 +358,9 @@ def read(
 @app.command(name="settings")
 def show_settings() -> None:
     """Show every setting: its value, its environment variable and what it means."""
-    settings = check_settings()
-    from digitline.settings import explain
+    from digitline.settings import explain, load_settings
 
-    for line in explain(settings):
+    for line in explain(load_settings()):
         print(f"{line.name} = {line.value}\n    {line.description} ({line.variable})")
 
 
@@ -375,7 +382,8 @@ def launch(
     if verbose:
         os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "INFO"
     try:
-        return app(tokens, exit_on_error=False, print_error=False)  # type: ignore[no-any-return]
+        with ending:
+            return app(tokens, exit_on_error=False, print_error=False)  # type: ignore[no-any-return]
     except Exception:
         if debug:
             traceback.print_exc()

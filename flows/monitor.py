@@ -22,6 +22,7 @@ from digitline.scoring.usual import read_usual
 from digitline.settings import Settings, load_settings
 from flows.acceptance import find_threshold
 from flows.artifacts import Row, show_run
+from flows.orchestration import at_home
 from flows.references import find_references, tell
 from flows.retrain import retrain
 from flows.score import Reader
@@ -45,6 +46,7 @@ class Monitored(BaseModel):
 
 
 @flow(persist_result=False)
+@at_home
 def monitor(subject: str | None = None, scorings: int = 10) -> Monitored:
     """Compare the images of recent scorings, taken together, with the champion's reference.
 
@@ -56,7 +58,6 @@ def monitor(subject: str | None = None, scorings: int = 10) -> Monitored:
     began = time.perf_counter()
     settings = load_settings()
     home = settings.places
-    home.prepare()
     registry = Registry(home.models, home.keys)
     card = registry.card(registry.champion())
     reader = Reader(registry, card, find_threshold(card, settings), settings)

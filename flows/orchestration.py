@@ -4,12 +4,20 @@ Only the environment is set here; Prefect itself is imported where a flow runs.
 """
 
 import os
+from collections.abc import Callable
+from functools import wraps
 from importlib.util import find_spec
+from typing import ParamSpec, TypeVar
 
 from digitline.errors import OrchestrationError, SettingsError
 from digitline.home import Home
+from digitline.mirror import synchronised
 from digitline.scoring.bulk import Bulk
+from digitline.settings import load_settings
 from flows.background import read_note
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
 def prepare(home: Home) -> None:
@@ -21,6 +29,22 @@ def prepare(home: Home) -> None:
     home.prepare()
     for name, value in (_environment(home) | _running_server(home)).items():
         os.environ.setdefault(name, value)
+
+
+def at_home(work: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Let a flow begin with the home as it is, and in the end put there what is new.
+
+    Raises `BusyError` where another has changed the same meanwhile, and `StorageError`.
+    """
+
+    @wraps(work)
+    def begin_and_end(*args: _P.args, **options: _P.kwargs) -> _T:
+        home = load_settings().places
+        home.prepare()
+        with synchronised(home):
+            return work(*args, **options)
+
+    return begin_and_end
 
 
 def is_server_named() -> bool:

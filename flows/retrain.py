@@ -40,7 +40,7 @@ from digitline.settings import Settings, load_settings
 from digitline.sources.dataset import Ingested
 from flows.artifacts import Row, show_progress, show_run
 from flows.events import Judged, tell_verdict
-from flows.orchestration import is_server_named
+from flows.orchestration import at_home, is_server_named
 from flows.warm_start import find_start
 from tasks.calibrate import Calibrated, calibrate_network
 from tasks.evaluate import Evaluated, evaluate_challenger
@@ -156,6 +156,7 @@ class Prepared:
 
 
 @flow(persist_result=False)
+@at_home
 def retrain(
     sources: Sequence[str] = ("mnist",),
     recipe: str | None = None,
@@ -184,7 +185,6 @@ def retrain(
         )
     settings = load_settings(recipe=recipe, seed=seed, start=start)
     home = settings.places
-    home.prepare()
     with locked(home.lock("retrain"), "retrain"), watched_by(show_progress):
         clock = Clock()
         prepared = _prepare(sources, settings, clock)

@@ -44,7 +44,7 @@ from digitline.sources.listing import Selection
 from flows.acceptance import find_threshold
 from flows.artifacts import Row, show_progress, show_run
 from flows.events import ErrorsPassed, tell_errors
-from flows.orchestration import require_engine
+from flows.orchestration import at_home, require_engine
 from flows.references import find_references, remember, tell
 from tasks.collect import collect_results, count_results, export_results
 from tasks.compare import compare_images
@@ -144,6 +144,7 @@ def _name_place(place: str | Path) -> str:
 
 
 @flow(persist_result=False)
+@at_home
 def score(
     source: str,
     out: str | Path | None = None,
@@ -194,7 +195,6 @@ def score(
     require_engine(settings.bulk, address)
     tolerance = Tolerance.parse(settings.bulk.error_threshold)
     order = Order(source, out, Selection(tuple(include), tuple(exclude)), kind, join, job, since)
-    settings.places.prepare()
     reader = open_reader(settings)
     if settings.bulk.engine == "local":
         warm_up()
@@ -408,7 +408,9 @@ def keep_notes(run: Run, snapshot: Snapshot) -> tuple[Shard, ...]:
 def finish_run(run: Run, results: Path, snapshot: Snapshot) -> None:
     """Mark the run as done where its results lie elsewhere."""
     if results != run.directory:
-        facts = {"results": str(results)}
+        inside = results.is_relative_to(run.directory)
+        place = results.relative_to(run.directory) if inside else results
+        facts = {"results": str(place)}
         notes = keep_notes(run, snapshot)
         write_manifest(run.directory, Manifest(kind="score run", shards=notes, facts=facts))
 

@@ -22,7 +22,7 @@ from digitline.scoring.results import Counts
 from digitline.settings import load_settings
 from digitline.sources.listing import Selection
 from flows.artifacts import show_progress, show_run
-from flows.orchestration import require_engine
+from flows.orchestration import at_home, require_engine
 from flows.score import (
     Order,
     Reader,
@@ -72,6 +72,7 @@ class FieldOrder:
 
 
 @flow(persist_result=False)
+@at_home
 def score_fields(
     source: str,
     out: str | Path | None = None,
@@ -129,7 +130,6 @@ def score_fields(
         Order(source, out, Selection(tuple(include), tuple(exclude)), kind, join),
         Legal.parse(length, check, codes, previous),
     )
-    settings.places.prepare()
     reader = open_reader(settings)
     if settings.bulk.engine == "local":
         warm_up()

@@ -66,7 +66,7 @@ def _scorings(home: Home) -> Iterator[Manifest]:
     for directory in directories:
         manifest = read_manifest(directory)
         if manifest is not None and "results" in manifest.facts:
-            manifest = read_manifest(Path(manifest.facts["results"]))
+            manifest = read_manifest(directory / manifest.facts["results"])
         if manifest is not None and manifest.facts.get("census", {}).get("images"):
             yield manifest
 

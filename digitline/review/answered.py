@@ -93,7 +93,7 @@ def _of_run(directory: Path) -> Path:
     manifest = read_manifest(directory)
     if manifest is None:
         raise SourceError("no such run", where=directory.name, todo="Name one that has ended")
-    return Path(manifest.facts.get("results", directory))
+    return directory / str(manifest.facts.get("results", ""))
 
 
 def _open(home: Home, results: Path, manifest: Manifest) -> Answered:

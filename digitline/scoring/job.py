@@ -43,17 +43,20 @@ def read_last(jobs: Path, name: str) -> LastRun | None:
     """Read what a job remembers, `None` where it has not run; `DataError` where it is damaged."""
     path = _file(jobs, name)
     try:
-        return from_bytes(path.read_bytes(), LastRun)
+        last = from_bytes(path.read_bytes(), LastRun)
     except FileNotFoundError:
         return None
     except RecordError as error:
         raise DataError(
             f"what the job remembers {error}", where=path, todo="Remove the file"
         ) from error
+    return last.model_copy(update={"results": jobs.parent / last.results})
 
 
 def write_last(jobs: Path, name: str, last: LastRun) -> None:
-    """Let a job remember a run."""
+    """Let a job remember a run; a home may move, or be seen from elsewhere."""
+    if last.results.is_relative_to(jobs.parent):
+        last = last.model_copy(update={"results": last.results.relative_to(jobs.parent)})
     write_bytes(_file(jobs, name), to_bytes(last))
 
 

@@ -33,7 +33,7 @@ def serve_jobs() -> None:
 
     home = settings.places
     # The processes that do the work read the settings once more, wherever they are started.
-    os.environ["DIGITLINE_HOME"] = str(home.root)
+    os.environ["DIGITLINE_HOME"] = home.place
     os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", "30")
     file = settings_file()
     if file is not None and file.is_file():

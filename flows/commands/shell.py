@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -14,11 +15,22 @@ if TYPE_CHECKING:
 Switch = Annotated[bool, Parameter(negative=())]
 
 
+# What is to be done once a command has ended, however that is.
+ending = ExitStack()
+
+
 def check_settings(**options: object) -> "Settings":
-    """Load the settings; what an option of the command gives comes before all else."""
+    """Load the settings; what an option of the command gives comes before all else.
+
+    A home on an object store is brought up to date, and at the command's end what is new is put
+    there.
+    """
+    from digitline.mirror import synchronised
     from digitline.settings import load_settings
 
-    return load_settings(**options)
+    settings = load_settings(**options)
+    ending.enter_context(synchronised(settings.places))
+    return settings
 
 
 def check_places(*places: str | None) -> None:
