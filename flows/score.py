@@ -1,6 +1,7 @@
 """The `score` flow: from a folder of images to predictions, errors, a manifest and a report."""
 
 import logging
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from digitline.commit import Manifest, Shard, describe, locked, write_manifest
-from digitline.errors import TooManyErrorsError
+from digitline.errors import DigitlineError, TooManyErrorsError
 from digitline.judging.drift import Drift
 from digitline.models.card import Card
 from digitline.models.registry import Registry
@@ -325,7 +326,12 @@ def open_results(run: Run, out: str | Path | None) -> tuple[Path, Claim | None]:
     plan = read_plan(run)
     if is_address(out):
         results = run.directory / "results"
-        claimed = claim_place(Address.parse(str(out)), plan)
+        try:
+            claimed = claim_place(Address.parse(str(out)), plan)
+        except DigitlineError:
+            if not run.resumed:  # it has not begun
+                shutil.rmtree(run.directory)
+            raise
     elif out is not None:
         results, claimed = Path(out).expanduser().absolute(), None
         claim(results, run, plan.key)
