@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -46,6 +46,11 @@ def _read_percent(value: object) -> object:
 Rate = Annotated[float, BeforeValidator(_read_percent)]
 
 
+def _check_home(home: str | Path) -> str | Path:
+    Home.at(home)  # an address that is none is refused before anything shows it
+    return home
+
+
 def default_home() -> Path:
     """Give the checkout the code lies in, or `~/digitline` where it was installed elsewhere."""
     return CHECKOUT if (CHECKOUT / "pyproject.toml").is_file() else Path.home() / "digitline"
@@ -62,7 +67,7 @@ class Settings(BaseSettings):
         frozen=True,
     )
 
-    home: str | Path = Field(
+    home: Annotated[str | Path, AfterValidator(_check_home)] = Field(
         default_factory=default_home,
         description="directory, or address such as s3://bucket/home, everything made lies under",
     )
