@@ -14,7 +14,14 @@ from digitline.pixels.decode import Limits
 from digitline.scoring.job import LastRun, write_last
 from digitline.sources.folder import open_folder
 from digitline.sources.ingest import ingest
-from tests.torture.changes import LAX, register_again, save_checkpoint
+from tests.torture.changes import (
+    CHANGES,
+    LAX,
+    Course,
+    go_through,
+    register_again,
+    save_checkpoint,
+)
 from tests.torture.nursery import Nursery
 
 SHARDS, ROWS = 8, 12
@@ -36,6 +43,15 @@ def cradle() -> Iterator[Nursery]:
     loaded = ("tasks.normalise", *(f"tests.torture.{name}" for name in attacks))
     with Nursery({}, loaded) as nursery:
         yield nursery
+
+
+@pytest.fixture(scope="session")
+def courses(
+    cradle: Nursery, beginnings: Path, tmp_path_factory: pytest.TempPathFactory
+) -> list[Course]:
+    """Make each change once, undisturbed."""
+    place = tmp_path_factory.mktemp("courses")
+    return [go_through(name, beginnings, place / name, cradle) for name in CHANGES]
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ Loading Prefect and scikit-learn takes seconds. A run that is forked from a proc
 them, and has begun nothing, is the same run, only sooner under way.
 """
 
+import gc
 import importlib
 import json
 import os
@@ -25,7 +26,10 @@ from typing import Final, NoReturn, Self
 ROOT: Final = Path(__file__).resolve().parents[2]
 COMMAND_LINE: Final = "flows.command_line:main"
 PATIENCE: Final = 600.0  # seconds; a busy machine is slow
-FLOWS: Final = ("flows.command_line", "flows.score", "flows.retrain", "tests.torture.fuse")
+FLOWS: Final = (
+    *("flows.command_line", "flows.score", "flows.retrain", "tests.torture.fuse"),
+    "fastapi",  # Prefect loads it when it begins a run
+)
 
 
 class Nursery:
@@ -148,6 +152,7 @@ def _serve(address: str, loaded: Sequence[str]) -> NoReturn:
     """Load what runs need, then give birth to a keeper for each that connects."""
     for name in loaded:
         importlib.import_module(name)
+    gc.freeze()  # what was loaded is shared for longer
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # keepers are nobody's concern
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listener.bind(address)
@@ -190,8 +195,12 @@ def _become(call: str, arguments: list[str], environment: dict[str, str], log: s
         lay(environment["FUSE"])
     module, _, name = call.partition(":")
     function = getattr(importlib.import_module(module), name)
-    sys.argv[1:] = arguments
-    sys.exit(function() if call == COMMAND_LINE else function(arguments))
+    if call == COMMAND_LINE:
+        sys.argv[1:] = arguments
+        function()
+    code = function(arguments)
+    sys.stdout.flush()
+    os._exit(code)  # to take apart all that was loaded costs more than the call
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from digitline.commit import check_shards, read_manifest
 from digitline.home import Home
 from digitline.scoring.reasons import REASONS
 from tests.torture.attack import ROOT, Attack, explained
-from tests.torture.changes import ACT, CHANGES, Course, go_through, prepare, spread, tree
+from tests.torture.changes import ACT, CHANGES, Course, prepare, spread, tree
 from tests.torture.fuse import Order
 from tests.torture.nursery import Nursery
 
@@ -29,14 +29,14 @@ FULL = Attack(
     row=5,
     name="full disk (a small tmpfs), at each kind of write, with more and less space left",
     holds="a clear error, no half file visible, done when space is made",
-    small=16,
+    small=6,
     full=150,
 )
 FAILING = Attack(
     row=6,
     name="a step of a write that fails: I/O error, quota, permission, read-only",
     holds="a clear error, no half file visible, done the next time",
-    small=24,
+    small=8,
     full=300,
 )
 READ_ONLY = Attack(
@@ -88,8 +88,9 @@ def check_done(course: Course, home: Home, cradle: Nursery) -> None:
 
 
 @needs_root
-def test_a_full_disk(cradle: Nursery, beginnings: Path, tmp_path: Path) -> None:
-    courses = [go_through(name, beginnings, tmp_path / name, cradle) for name in CHANGES]
+def test_a_full_disk(
+    cradle: Nursery, beginnings: Path, courses: list[Course], tmp_path: Path
+) -> None:
     for trial in FULL.rounds():
         with trial as attack, mounted(tmp_path / "disk", 64 << 20) as disk:
             course = courses[attack.first % len(courses)]
@@ -114,8 +115,10 @@ def fill(path: Path, left: int) -> None:
         file.truncate(max(0, path.stat().st_size - left))
 
 
-def test_a_failing_disk(cradle: Nursery, beginnings: Path, tmp_path: Path) -> None:
-    places = spread(go_through(name, beginnings, tmp_path / name, cradle) for name in CHANGES)
+def test_a_failing_disk(
+    cradle: Nursery, beginnings: Path, courses: list[Course], tmp_path: Path
+) -> None:
+    places = spread(courses)
     numbers = count()
     for trial in FAILING.rounds():
         with trial as attack:
@@ -242,7 +245,8 @@ def check_rows(out: Path, home: Home) -> None:
     check_shards(out, manifest)
     newest = max(home.runs.glob("score-*"))
     listed = pq.read_table(newest / "listing.parquet")["name"].to_pylist()
-    rows = [row for shard in manifest.shards for row in pq.read_table(out / shard.name).to_pylist()]
+    files = out.glob("*-*.parquet")
+    rows = [row for path in files for row in pq.read_table(path).to_pylist()]
     assert sorted(row["path"] for row in rows) == sorted(listed)
     reasons = {row["path"]: row["reason"] for row in rows if "reason" in row}
     assert set(reasons.values()) <= set(REASONS)

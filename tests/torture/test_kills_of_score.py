@@ -19,7 +19,7 @@ KILLS = Attack(
     holds="results byte-identical to an undisturbed run, every input once",
     small=20,
     full=200,
-    batch=5,
+    batch=10,
 )
 SHARD_ROWS = "12"
 
@@ -60,6 +60,7 @@ def test_a_scoring_killed_at_any_moment(
                 time.sleep(attack.dice.uniform(0, lasts))
                 run.kill(group=attack.dice.random() < 0.8)
                 run.wait()
+            damage(out)
             last = nursery.run(*order(out), **settings)
             # A kill at the very end leaves nothing to do.
             assert last.code == 0 or "are here, complete" in last.said, last.said
@@ -68,12 +69,22 @@ def test_a_scoring_killed_at_any_moment(
             shutil.rmtree(out)
 
 
+def damage(out: Path) -> None:
+    """Do what a disk may do besides: half a file, a file gone, a file that is another."""
+    if out.exists() and read_manifest(out) is None:
+        (out / ".predictions-00003.parquet.0123456789ab").write_bytes(b"half a file")
+        (out / "errors-00002.parquet").unlink(missing_ok=True)
+        (out / "predictions-00001.parquet").write_bytes(b"a disk that lost its memory")
+
+
 def check_complete(out: Path, images: Path) -> None:
     """Raise unless every image is there once, and nothing half written is left."""
     manifest = read_manifest(out)
     assert manifest is not None
     check_shards(out, manifest)
-    tables = [pq.read_table(out / shard.name, columns=["path"]) for shard in manifest.shards]
+    files = sorted(out.glob("*-*.parquet"))
+    assert {path.name for path in files} <= {shard.name for shard in manifest.shards}
+    tables = [pq.read_table(path, columns=["path"]) for path in files]
     names = Counter(name for table in tables for name in table["path"].to_pylist())
     assert names == Counter(path.name for path in images.iterdir())
     assert not [path for path in out.iterdir() if path.name.startswith(".")]
