@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from digitline.home import Home
 
@@ -23,7 +23,7 @@ class _Loose(BaseModel):
 
 
 class _When(_Loose):
-    when: str
+    when: AwareDatetime
     seconds: float
 
 
@@ -57,7 +57,7 @@ class _Metrics(_Loose):
 
 
 class _Plan(_Loose):
-    started: str
+    started: AwareDatetime
 
 
 _Record = TypeVar("_Record", bound=BaseModel)
@@ -132,8 +132,8 @@ def _tell(metrics: _Metrics) -> str:
 
 def _began(plan: _Plan | None, metrics: _Metrics | None) -> datetime | None:
     if plan is not None:
-        return datetime.fromisoformat(plan.started)
-    return None if metrics is None else datetime.fromisoformat(metrics.run.when)
+        return plan.started
+    return None if metrics is None else metrics.run.when
 
 
 def _read(path: Path, kind: type[_Record]) -> _Record | None:

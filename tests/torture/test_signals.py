@@ -18,7 +18,7 @@ SIGNALS = Attack(
     name="SIGTERM and Ctrl-C of a scoring at random moments",
     holds="ends within 10 s of CPU, says how to go on, no orphan process, Prefect's run is not "
     "running for ever, the same command ends with the same bytes",
-    small=4,
+    small=2,
     full=50,
 )
 WAYS = (

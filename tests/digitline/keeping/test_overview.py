@@ -41,6 +41,13 @@ def fill(inbox: Path, *names: str) -> None:
         (inbox / name).write_bytes(b"an image")
 
 
+def test_a_time_that_is_none_hides_no_run(used: Home) -> None:
+    write_plan(used.runs / "score-0003", Plan(key="", started="2026-01-03T12:"))
+    metrics = used.reports / "score-0002" / "metrics.json"
+    metrics.write_text(metrics.read_text().replace("2026-01-02T", "soon"))
+    assert [run.id for run in look_at_runs(used)] == ["score-0003", "score-0002", "score-0001"]
+
+
 def test_runs_are_listed_newest_first_with_what_they_came_to(used: Home) -> None:
     (used.reports / "score-0001" / "metrics.json").write_text("damaged")
     third, second, first = look_at_runs(used)
