@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -15,6 +16,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from digitline.commit import Manifest, read_manifest, write_manifest
+from digitline.dependants import depend_on_parent
 from digitline.learning.stream import count_labels
 from digitline.models.card import Rows
 from digitline.pixels.normalise import NORMALISER
@@ -84,7 +86,8 @@ def _make(train: Sequence[Path], count: int, seed: int) -> Iterator[pa.RecordBat
     # Not forked from this process: it has threads.
     context = get_context("forkserver")
     with (
-        ProcessPoolExecutor(workers, context, initializer=cv2.setNumThreads, initargs=(1,)) as pool,
+        ProcessPoolExecutor(workers, context, initializer=_prepare) as pool,
+        _dropping(pool),
         showing("practise", sum(len(lesson.labels) for lesson in lessons)) as advance,
     ):
         for lesson, made in zip(
@@ -93,6 +96,20 @@ def _make(train: Sequence[Path], count: int, seed: int) -> Iterator[pa.RecordBat
             advance(len(lesson.labels), "")
             ids = [hashlib.sha256(digit.tobytes()).digest() for digit in made.digits]
             yield normalised_batch(ids, made.labels, made.digits, NORMALISER)
+
+
+def _prepare() -> None:
+    depend_on_parent()
+    cv2.setNumThreads(1)
+
+
+@contextmanager
+def _dropping(pool: ProcessPoolExecutor) -> Iterator[None]:
+    """Drop, when the block ends early, what no process has begun; the rest is waited for."""
+    try:
+        yield
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _choose(train: Sequence[Path], count: int) -> Iterator[Lesson]:

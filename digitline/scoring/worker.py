@@ -2,13 +2,10 @@
 
 import os
 import resource
-import signal
-import threading
 from collections.abc import MutableSequence
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import parent_process
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -16,6 +13,7 @@ import cv2
 import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
+from digitline.dependants import depend_on_parent
 from digitline.models.registry import Registry
 from digitline.pixels.decode import Limits
 from digitline.scoring.reader import Mark
@@ -23,7 +21,6 @@ from digitline.scoring.results import ScoredShard
 from digitline.scoring.shard import Scorer, Task
 
 OUT_OF_MEMORY: Final = 3
-_ORPHANED: Final = 4
 
 
 class ShardScorer(Protocol):
@@ -108,8 +105,7 @@ def _do(task: Task, scorer: ShardScorer | Exception, place: Place) -> ScoredShar
 
 
 def _prepare(memory: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the coordinator decides when we end
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    depend_on_parent()
     limit = _memory_taken() + memory
     resource.setrlimit(resource.RLIMIT_DATA, (limit, resource.RLIM_INFINITY))
     # Should memory run out, the kernel ends us, who can be replaced, before the coordinator.
@@ -129,10 +125,3 @@ def _memory_taken() -> int:
     except OSError:  # not Linux, where the limit is not kept either
         return 0
     return next((int(line.split()[1]) << 10 for line in lines if line.startswith("VmData")), 0)
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(_ORPHANED)

@@ -1,6 +1,10 @@
 """Practice rows are made once, the same by any number of processes, and are part of the plan."""
 
+import os
+import sys
+import time
 from pathlib import Path
+from subprocess import PIPE, Popen
 
 import cv2
 import numpy as np
@@ -8,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from digitline.commit import read_manifest
-from digitline.home import Home
+from digitline.home import CHECKOUT, Home
 from digitline.models.registry import Registry
 from digitline.pixels.normalise import NORMALISER
 from digitline.pixels.practice import practise_lesson
@@ -48,6 +52,46 @@ def test_processes_make_what_one_would_have_made(train: list[Path], tmp_path: Pa
     assert practised.path.stat().st_mtime_ns == written
     assert read_manifest(practised.path.parent) is not None
     assert practised.digits == tuple(np.bincount(labels, minlength=10))
+
+
+PRACTISE = """
+import sys
+from multiprocessing import active_children
+from pathlib import Path
+from tasks.practise import _make
+
+if __name__ == "__main__":
+    made = _make([Path(name) for name in sys.argv[1:]], 600, 0)
+    next(made)
+    print(*(child.pid for child in active_children()), flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_processes_end_with_the_one_that_started_them(train: list[Path], tmp_path: Path) -> None:
+    script = tmp_path / "practise.py"
+    script.write_text(PRACTISE)
+    command = [sys.executable, str(script), *map(str, train)]
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    with Popen(command, stdin=PIPE, stdout=PIPE, text=True, env=environment) as practising:
+        assert practising.stdout is not None
+        children = [Path("/proc", pid) for pid in practising.stdout.readline().split()]
+        assert children
+        assert all(child.exists() for child in children)
+        practising.kill()
+    left = 60.0
+    while left > 0 and any(map(_runs, children)):
+        time.sleep(0.1)
+        left -= 0.1
+    assert not any(map(_runs, children))
+
+
+def _runs(process: Path) -> bool:
+    """Say whether a process has not ended; one that nobody has asked after yet has."""
+    try:
+        return "State:\tZ" not in (process / "status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 @pytest.mark.parametrize("count", [1, 7, 599, 600, 5000])
