@@ -5,9 +5,12 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 READY := $(VENV)/.ready
+# What looks at a release from outside has an environment of its own, and no place in the lock.
+TOOLS := .tools
+TOOLS_READY := $(TOOLS)/.ready
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test lint types tests live torture coverage format lock clean
+.PHONY: run test lint types tests live torture coverage format lock audit sbom clean
 
 run: $(READY)
 	$(VENV)/bin/digitline run
@@ -57,5 +60,27 @@ lock:
 		--generate-hashes --no-emit-index-url --no-annotate --no-header \
 		--quiet --output-file requirements.lock pyproject.toml
 
+# Known vulnerabilities of the locked packages. Needs the network, so it is no part of `make test`.
+audit: $(TOOLS_READY)
+	@$(TOOLS)/bin/pip-audit --requirement requirements.lock --require-hashes --disable-pip \
+		--strict --progress-spinner off 2>$(TOOLS)/audit.log; code=$$?; \
+	cat $(TOOLS)/audit.log >&2; \
+	if grep -qE '^ERROR|Error:' $(TOOLS)/audit.log; then \
+		echo "make audit: the vulnerability service did not answer for every package: nothing is vouched for." >&2; \
+		exit 1; \
+	fi; exit $$code
+
+# A bill of materials of the locked packages, as CycloneDX.
+sbom: $(TOOLS_READY)
+	mkdir -p dist
+	$(TOOLS)/bin/cyclonedx-py requirements --output-reproducible \
+		--output-file dist/digitline.cdx.json requirements.lock
+
+$(TOOLS_READY): Makefile
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip --disable-pip-version-check --quiet install \
+		pip-audit==2.10.1 cyclonedx-bom==7.5.0
+	touch $@
+
 clean:
-	rm -rf $(VENV) .torture .mypy_cache .ruff_cache .pytest_cache .coverage htmlcov
+	rm -rf $(VENV) $(TOOLS) .torture .mypy_cache .ruff_cache .pytest_cache .coverage htmlcov

@@ -119,6 +119,11 @@ class Home:
         """What `digitline serve` remembers of each of its jobs."""
         return self.private / "service"
 
+    @property
+    def quarantine(self) -> Path:
+        """What `digitline doctor --repair` has put aside, a numbered directory a repair."""
+        return self.private / "quarantine"
+
     def lock(self, job: str) -> Path:
         """Name the lock file of a job."""
         return self.private / "locks" / f"{job}.lock"

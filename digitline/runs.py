@@ -110,6 +110,11 @@ def read_plan(run: Run) -> Plan:
     return plan
 
 
+def check_plan(directory: Path) -> None:
+    """Raise `DataError` where the plan of a run, if there is one in its directory, is damaged."""
+    _read_plan(directory / PLAN_NAME)
+
+
 def find_unfinished(home: Home, job: str, key: str) -> Run | None:
     """Find the newest run of `job` with that key that has not been committed."""
     for directory in sorted(_runs(home, job), key=lambda path: number(path.name), reverse=True):

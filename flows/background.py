@@ -16,6 +16,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -111,6 +112,12 @@ def stop_server(home: Home) -> bool:
     )
 
 
+def show_url(url: str) -> str:
+    """Give an address as it may be shown: without the password that it may hold."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
 def is_local(host: str) -> bool:
     """Say whether only this machine reaches `host`."""
     try:
@@ -160,9 +167,12 @@ def _environment(server: Server, auth: str, retention_days: float) -> Mapping[st
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "WARNING",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "PREFECT_UI_API_URL": "/api",  # whatever the name others know this machine by
+        # A page of another site, open in a browser on this machine, is not to be let in.
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": _url(server).removesuffix("/api"),
+        "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
     }
     if not is_local(server.host):
-        environment |= {_AUTH: auth, "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true"}
+        environment[_AUTH] = auth
     if server.database is not None:
         url = server.database.get_secret_value()
         environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = url

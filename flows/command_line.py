@@ -16,6 +16,7 @@ from cyclopts import App, CycloptsError, Parameter
 from digitline import __version__
 from digitline.errors import DigitlineError
 from flows.commands.automations import automations
+from flows.commands.doctor import doctor
 from flows.commands.keys import keys
 from flows.commands.models import models
 from flows.commands.monitor import monitor
@@ -49,6 +50,7 @@ app = App(
 app.command(models)
 app.command(review)
 app.command(keys)
+app.command(doctor)
 app.command(monitor)
 app.command(
     "flows.commands.train:train",

@@ -14,7 +14,7 @@ from digitline.home import Home
 from digitline.mirror import synchronised
 from digitline.scoring.bulk import Bulk
 from digitline.settings import load_settings
-from flows.background import read_note
+from flows.background import read_note, show_url
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -69,7 +69,7 @@ def connect() -> None:
     if is_server_named():
         raise OrchestrationError(
             "Prefect's server cannot be reached",
-            where=os.environ["PREFECT_API_URL"],
+            where=show_url(os.environ["PREFECT_API_URL"]),
             todo="Start it, or unset PREFECT_API_URL to use the embedded one",
         ) from fault
     raise OrchestrationError(
@@ -105,6 +105,8 @@ def _environment(home: Home) -> dict[str, str]:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+        # Not any site that is open in a browser on this machine, as Prefect would have it.
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": "http://127.0.0.1",
         "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
         # Our own lines go to Prefect's server as well, so its UI shows them.
         "PREFECT_LOGGING_EXTRA_LOGGERS": "digitline",

@@ -8,6 +8,7 @@ import pytest
 from digitline import errors
 from digitline.scoring.reasons import REASONS
 from flows import command_line
+from flows.commands.doctor import AILING
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -37,6 +38,7 @@ def test_every_exit_code_is_explained() -> None:
         command_line.UNEXPECTED_ERROR,
         command_line.USAGE_ERROR,
         command_line.UNREADABLE,
+        AILING,
         command_line.INTERRUPTED,
     ]
     assert len({*codes, *own}) == len(codes) + len(own)

@@ -48,7 +48,7 @@ class Notify(BaseModel):
     webhook: SecretStr | None = Field(
         None, description="URL that a message is posted to, as JSON with the key `text`"
     )
-    command: str = Field(
-        "", description="command that a message is given to, on its standard input"
+    command: SecretStr = Field(
+        SecretStr(""), description="command that a message is given to, on its standard input"
     )
     timeout: float = Field(20.0, gt=0, description="seconds that telling somebody may take")

@@ -8,7 +8,7 @@ about a version.
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.serialization import (
 from pydantic import Field
 
 from digitline.commit import locked, storage_errors, write_bytes
-from digitline.errors import RetiredKeyError, StorageError, TamperedError
+from digitline.errors import DigitlineError, RetiredKeyError, StorageError, TamperedError
 from digitline.models.card import Record
 from digitline.models.files import check_private, check_unwritable, read_file
 
@@ -159,14 +159,43 @@ def open_signer(keys: Path) -> Signer:
     if verifier.fingerprint == signer.fingerprint:
         return signer
     if signer.fingerprint not in verifier.trusted:
-        raise TamperedError(
-            "the private and the public key do not belong together",
-            where=keys,
-            todo="Put the pair back from a backup",
-        )
+        raise _strangers(keys)
     # A rotation was killed between the two.
     with locked(keys / _LOCK_NAME, "the signing keys", _PATIENCE):
         return _publish(keys)
+
+
+def check_keys(keys: Path) -> Iterator[DigitlineError]:
+    """Check every key in the directory `keys` to the byte; give what is wrong with each."""
+    read = {PRIVATE_NAME: _private_pem_of, NEXT_NAME: _private_pem_of, PUBLIC_NAME: _public_pem_of}
+    paths = [keys / name for name in read]
+    paths += [*(keys / TRUSTED_NAME).glob("[!.]*"), *(keys / RETIRED_NAME).glob("[!.]*")]
+    broken = False
+    for path in filter(Path.exists, paths):
+        try:
+            if read_file(path) != read.get(path.name, _public_pem_of)(path):
+                raise _broken("signing", path)
+        except DigitlineError as error:
+            broken = True
+            yield error
+    if can_sign(keys) and not broken:
+        try:
+            verifier, signer = open_verifier(keys), read_signer(keys / PRIVATE_NAME)
+            if signer.fingerprint not in {verifier.fingerprint, *verifier.trusted}:
+                raise _strangers(keys)
+        except DigitlineError as error:
+            yield error
+
+
+def _private_pem_of(path: Path) -> bytes:
+    return private_pem(read_signer(path).private)
+
+
+def _public_pem_of(path: Path) -> bytes:
+    public = _public_key(read_file(path), path)
+    if path.name not in {PUBLIC_NAME, f"{fingerprint_of(public)}.pub"}:
+        raise _broken("public", path)
+    return public_pem(public)
 
 
 def can_sign(keys: Path) -> bool:
@@ -256,6 +285,14 @@ def _public_key(content: bytes, path: Path) -> Ed25519PublicKey:
     if not isinstance(key, Ed25519PublicKey):
         raise _broken("public", path)
     return key
+
+
+def _strangers(keys: Path) -> TamperedError:
+    return TamperedError(
+        "the private and the public key do not belong together",
+        where=keys,
+        todo="Put the pair back from a backup",
+    )
 
 
 def _broken(kind: str, path: Path) -> TamperedError:

@@ -116,10 +116,18 @@ _GLANCE: TypeAdapter[Glance] = TypeAdapter(Annotated[Glance, Field(discriminator
 
 
 def rebuild_index(reports: Path) -> Path:
-    """Write `index.html` over all runs beneath `reports`, newest first; give its path.
+    """Write `index.html` over all runs beneath `reports`; give its path.
 
-    A run whose metrics are missing or broken is listed as unreadable. Raises `StorageError`
-    where the place cannot be read or written.
+    Raises `StorageError` where the place cannot be read or written.
+    """
+    write_bytes(reports / INDEX_NAME, render_index(reports).encode())
+    return reports / INDEX_NAME
+
+
+def render_index(reports: Path) -> str:
+    """Render the page over all runs beneath `reports`, newest first: the same runs, the same page.
+
+    A run whose metrics are missing or broken is listed as unreadable.
     """
     retrainings: list[Retraining] = []
     scorings: list[Scoring] = []
@@ -138,9 +146,7 @@ def rebuild_index(reports: Path) -> Path:
     champions = _champions(reports)
     if champions is None:
         unreadable.append(CHAMPIONS_NAME)
-    page = _page(retrainings, scorings, monitorings, unreadable, champions or ())
-    write_bytes(reports / INDEX_NAME, page.encode())
-    return reports / INDEX_NAME
+    return _page(retrainings, scorings, monitorings, unreadable, champions or ())
 
 
 def note_champions(reports: Path, history: Iterable[object]) -> Path:
@@ -148,9 +154,14 @@ def note_champions(reports: Path, history: Iterable[object]) -> Path:
 
     `history` are the entries of the champion's pointer, which remains what counts.
     """
-    champions = tuple(Champion.model_validate(entry) for entry in history)
-    write_bytes(reports / CHAMPIONS_NAME, _CHAMPIONS.dump_json(champions, indent=1))
+    write_bytes(reports / CHAMPIONS_NAME, list_champions(history))
     return rebuild_index(reports)
+
+
+def list_champions(history: Iterable[object]) -> bytes:
+    """Give what is noted of a champion's history, as `note_champions` writes it."""
+    champions = tuple(Champion.model_validate(entry) for entry in history)
+    return _CHAMPIONS.dump_json(champions, indent=1)
 
 
 def earlier_scorings(reports: Path, source: str, job: str, most: int) -> list[Earlier]:

@@ -63,6 +63,11 @@ def read_usual(jobs: Path, name: str, basis: str, normaliser: str) -> Usual:
     return usual.under(basis, normaliser)
 
 
+def check_usual(path: Path) -> None:
+    """Raise `DataError` where what is usual for a job, in that file, is damaged."""
+    read_usual(path.parent.parent, path.stem, "", "")
+
+
 def write_usual(jobs: Path, name: str, usual: Usual) -> None:
     """Let a job remember what is usual for it."""
     write_bytes(_file(jobs, name), to_bytes(usual))

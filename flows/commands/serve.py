@@ -59,9 +59,11 @@ def serve_jobs() -> None:
 
 
 def _tell_times(settings: "Settings") -> None:
+    from flows.background import show_url
+
     service = settings.service
     tell(
-        pages=os.environ["PREFECT_API_URL"].removesuffix("/api"),
+        pages=show_url(os.environ["PREFECT_API_URL"]).removesuffix("/api"),
         inbox=settings.inbox,
         score=service.score or "never",
         retrain=service.retrain or "never",

@@ -79,7 +79,7 @@ def list_runs(*, last: int = 20, job: str | None = None, json: Switch = False) -
 
 def _add_plans(overview: "Overview", settings: "Settings") -> "Overview":
     """Add what Prefect's server has planned, where one is running: only then is Prefect loaded."""
-    from flows.background import find_server
+    from flows.background import find_server, show_url
 
     url = os.environ.get("PREFECT_API_URL") or find_server(settings.places)
     if not url:
@@ -89,7 +89,8 @@ def _add_plans(overview: "Overview", settings: "Settings") -> "Overview":
 
     prepare(settings.places)
     plans = read_plans()
-    server = f"{url} (cannot be reached)" if plans is None else url
+    shown = show_url(url)
+    server = f"{shown} (cannot be reached)" if plans is None else shown
     return overview.model_copy(update={"server": server, "next_runs": plans or ()})
 
 

@@ -1,6 +1,7 @@
 """What the service does at its times, over Prefect's real API, and whom it tells."""
 
 import json
+import logging
 import shlex
 import shutil
 import sys
@@ -185,10 +186,11 @@ def hook() -> Iterator[str]:
 def test_a_message_is_posted_and_a_refusal_names_no_secret(
     hook: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.DEBUG)
     assert tell_somebody(Notify(webhook=SecretStr(f"{hook}/ok")), "drift.found", "The ink is blue.")
     assert Hook.seen[-1]["text"] == "Digitline: drift.found\nThe ink is blue."
     assert not tell_somebody(Notify(webhook=SecretStr(f"{hook}/secret")), "x", "y")
-    assert not tell_somebody(Notify(command="/no/such/command"), "x", "y")
+    assert not tell_somebody(Notify(command=SecretStr("/no/such/command")), "x", "y")
     assert "nobody could be told" in caplog.text
     assert "secret" not in caplog.text
     assert tell_somebody(Notify(), "x", "y")
