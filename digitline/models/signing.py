@@ -159,7 +159,7 @@ def open_signer(keys: Path) -> Signer:
     if verifier.fingerprint == signer.fingerprint:
         return signer
     if signer.fingerprint not in verifier.trusted:
-        raise _strangers(keys)
+        raise _strangers(keys / PRIVATE_NAME)
     # A rotation was killed between the two.
     with locked(keys / _LOCK_NAME, "the signing keys", _PATIENCE):
         return _publish(keys)
@@ -182,7 +182,7 @@ def check_keys(keys: Path) -> Iterator[DigitlineError]:
         try:
             verifier, signer = open_verifier(keys), read_signer(keys / PRIVATE_NAME)
             if signer.fingerprint not in {verifier.fingerprint, *verifier.trusted}:
-                raise _strangers(keys)
+                yield from map(_strangers, (keys / PRIVATE_NAME, keys / PUBLIC_NAME))
         except DigitlineError as error:
             yield error
 
@@ -287,10 +287,10 @@ def _public_key(content: bytes, path: Path) -> Ed25519PublicKey:
     return key
 
 
-def _strangers(keys: Path) -> TamperedError:
+def _strangers(path: Path) -> TamperedError:
     return TamperedError(
         "the private and the public key do not belong together",
-        where=keys,
+        where=path,
         todo="Put the pair back from a backup",
     )
 
