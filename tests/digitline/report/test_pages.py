@@ -169,7 +169,8 @@ def test_a_report_is_written_beside_its_metrics(tmp_path: Path) -> None:
     report, pictures = samples.retrain()
     page = pages.write_report(tmp_path / report.run.id, report, pictures)
     assert page == tmp_path / "retrain-0003" / "report.html"
-    assert {path.name for path in page.parent.iterdir()} == {"report.html", "metrics.json"}
+    names = {path.name for path in page.parent.iterdir()}
+    assert names == {"report.html", "metrics.json", "_MANIFEST.json"}
     metrics = (page.parent / "metrics.json").read_bytes()
     assert data.REPORT.validate_json(metrics) == report
     assert len(metrics) < 200_000
