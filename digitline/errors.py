@@ -65,6 +65,8 @@ class TamperedError(DigitlineError):
 class RetiredKeyError(TamperedError):
     """A signature is by a key that was retired: what it signed is not trusted any more."""
 
+    exit_code = 16
+
 
 class IncompatibleError(DigitlineError):
     """A model and rows, or a model and this version of Digitline, do not fit together."""

@@ -327,8 +327,14 @@ def _answer(error: Exception) -> tuple[str, int]:
 
 def _explain(error: Exception, address: Address) -> StorageError:
     code, status = _answer(error)
-    kind, what, todo = _judge(code, status) if status else _judge_silence(type(error).__name__)
+    kind, what, todo = _judge(code, status) if status else _judge_silence(_name(error))
     return kind(what, where=str(address), todo=todo)
+
+
+def _name(error: Exception) -> str:
+    """Name what was raised; botocore wraps what is raised while it sends a request."""
+    wrapped = getattr(error, "kwargs", {}).get("error")
+    return type(wrapped if isinstance(wrapped, RecursionError) else error).__name__
 
 
 def _judge(code: str, status: int) -> tuple[type[StorageError], str, str]:

@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 from digitline.commit import read_manifest
 from digitline.home import Home
 from digitline.judging.census import Census
+from digitline.records import from_bytes
 from digitline.report.data import REPORT, ScoreReport
 from digitline.scoring.usual import Usual
 from flows import references
@@ -78,7 +79,7 @@ def test_a_job_is_compared_with_its_first_runs(
     assert report.expected.images == 80
     assert "The pictures changed" in third.report.read_text()
 
-    usual = Usual.model_validate_json((home.jobs / "usual" / "forms.json").read_bytes())
+    usual = from_bytes((home.jobs / "usual" / "forms.json").read_bytes(), Usual)
     assert usual.census.images == 330
     back = monitor("forms")
     assert back.scorings == ("score-0003", "score-0002", "score-0001")
