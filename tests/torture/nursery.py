@@ -9,6 +9,7 @@ import importlib
 import json
 import os
 import random
+import select
 import shutil
 import signal
 import socket
@@ -124,6 +125,11 @@ class Run:
                 raise AssertionError(f"no end within {patience:g} s: {self.said}") from None
             self.connection.close()
         return self.code
+
+    @property
+    def has_ended(self) -> bool:
+        """Say whether it has ended."""
+        return self.code is not None or bool(select.select([self.connection], [], [], 0)[0])
 
     @property
     def said(self) -> str:

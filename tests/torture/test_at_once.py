@@ -1,7 +1,7 @@
 """Several at once: runs of one job, changes of the champion, ingests to one name."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from random import Random
 
@@ -32,6 +32,7 @@ JOBS = Attack(
     full=50,
 )
 NO_MODEL, BUSY, KILLED = 6, 10, -9
+KILLED_SHARE = 0.2
 
 
 def start_together(
@@ -40,11 +41,13 @@ def start_together(
     return [nursery.start(*order, **settings) for order in orders]
 
 
-def wait_for_all(runs: list[Run], dice: Random, kills: float) -> list[int]:
-    """Kill some, wait for the others, and give their exit codes."""
+def wait_for_all(runs: list[Run], dice: Random, look: Callable[[], object]) -> list[int]:
+    """Kill some, wait for the others while a reader looks on, and give their exit codes."""
     for run in runs:
-        if dice.random() < kills:
+        if dice.random() < KILLED_SHARE:
             run.kill()
+    while not all(run.has_ended for run in runs):
+        look()
     return [run.wait() for run in runs]
 
 
@@ -61,9 +64,9 @@ def change_champion(home: Home, cradle: Nursery, dice: Random) -> None:
     ways = (("models", "promote", "m0001"), ("models", "promote", "m0002"), ("models", "rollback"))
     orders = [dice.choice(ways) for _ in range(dice.randint(2, 8))]
     runs = start_together(cradle, orders, DIGITLINE_HOME=str(home.root))
-    codes = wait_for_all(runs, dice, kills=0.2)
-    assert set(codes) <= {0, NO_MODEL, BUSY, KILLED}, [run.said for run in runs]
     registry = Registry(home.models, home.keys)
+    codes = wait_for_all(runs, dice, registry.load)
+    assert set(codes) <= {0, NO_MODEL, BUSY, KILLED}, [run.said for run in runs]
     history = registry.history()
     assert [entry.serial for entry in history] == list(range(1, len(history) + 1))
     assert registry.champion() == history[-1].version
@@ -78,15 +81,20 @@ def change_data_set(home: Home, cradle: Nursery, dice: Random) -> None:
     ]
     lax = {"DIGITLINE_CHECKS__MIN_ROWS": "10", "DIGITLINE_CHECKS__MISSING_CLASSES": "10"}
     runs = start_together(cradle, orders, DIGITLINE_HOME=str(home.root), **lax)
-    codes = wait_for_all(runs, dice, kills=0.2)
+    codes = wait_for_all(runs, dice, lambda: check_data_set(home, folders.values()))
     assert set(codes) <= {0, BUSY, KILLED}, [run.said for run in runs]
+    check_data_set(home, folders.values())
+
+
+def check_data_set(home: Home, sizes: Collection[int]) -> None:
+    """Raise unless the rows are those of one of the folders, none of another."""
     with opened(home.data / "scans") as rows:
         paths = [
             path
             for batch in rows.batches("train")
             for path in batch.column("image").field("path").to_pylist()
         ]
-    assert len(paths) in folders.values()
+    assert len(paths) in sizes
     assert len(set(paths)) == len(paths)
 
 
@@ -104,7 +112,7 @@ def test_a_job_at_once(
             (images / f"new-{attack.first}.png").write_bytes((images / "0000.png").read_bytes())
             orders = [("score", str(images), "--job", "mail")] * attack.dice.choice((2, 3, 4, 8))
             runs = start_together(nursery, orders, **settings)
-            codes = wait_for_all(runs, attack.dice, kills=0.0)
+            codes = [run.wait() for run in runs]
             assert set(codes) <= {0, BUSY}, [run.said for run in runs]
             assert 0 in codes
             last = read_last(home.jobs, "mail")
