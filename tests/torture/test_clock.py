@@ -19,7 +19,7 @@ STEPS = Attack(
     row=18,
     name="clock stepped by up to two days, back and forth, between changes of the champion",
     holds="order by run, never by clock",
-    small=3,
+    small=2,
     full=10,
 )
 RUNS = Attack(

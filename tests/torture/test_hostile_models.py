@@ -33,7 +33,7 @@ MODELS = Attack(
     name="joblib files: mutated, unsigned, foreign-signed, swapped, linked, an old pointer put "
     "back, validly signed with code in them",
     holds="never executed (a canary), always refused with its reason",
-    small=300,
+    small=150,
     full=5_000,
     batch=150,
 )
