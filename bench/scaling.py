@@ -3,10 +3,10 @@
     .venv/bin/python bench/scaling.py
     .venv/bin/python bench/scaling.py --pngs 2000 --rows 1000 10000 --repeats 1 --table /tmp/s.md
 
-The champion of the home (DIGITLINE_HOME) scores. A Prefect server, a Dask scheduler and two workers
-of one thread are started on loopback for the time of the measurement. Runs that are compared take
-turns, and the table has their medians. CPU-seconds are those of every process taking part: they
-hold on a busy machine, where seconds by the clock do not.
+The champion of the home (DIGITLINE_HOME) scores. A Prefect server, a Dask cluster of one worker and
+one of two, each of one thread, are started on loopback for the time of the measurement. Runs that
+are compared take turns, and the table has their medians. CPU-seconds are those of every process
+taking part: they hold on a busy machine, where seconds by the clock do not.
 
 What a billion images need is computed from what was measured and from the prices below.
 """
@@ -26,7 +26,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import psutil  # type: ignore[import-untyped]  # it ships no types
@@ -37,7 +36,7 @@ from digitline.models.registry import Registry
 from digitline.pixels.decode import Limits, decode
 from digitline.pixels.normalise import NORMALISER
 from digitline.rows import normalised_batch, normalised_schema, write_rows
-from digitline.scoring.bulk import Bulk
+from digitline.scoring.bulk import Bulk, Engine
 from digitline.scoring.worker import Duty
 from digitline.settings import load_settings
 from digitline.sources.listing import keep_listing, list_batches
@@ -49,14 +48,15 @@ CORE_HOUR, GETS, PUTS = 0.048, 0.0004, 0.005
 BILLION = 1_000_000_000
 RANGE = 8 << 20  # bytes of Parquet that one request reads
 TINY = 8  # rows in a shard of which next to all is cost of the shard
+ENGINES: tuple[Engine, ...] = ("local", "dask")
 WORKERS_ON_PAPER = (16, 64, 256)
 
 HEAD = """\
 # Scaling
 
-Medians of {}, {} cores, a network with hidden layers of {} units. The load was {:.0f} at the end:
-where that is above the number of cores, others were at work, and CPU-seconds and ratios taken side
-by side say more than seconds.
+Medians of {} where runs are compared; {} cores, a network with hidden layers of {} units. The load
+was {:.0f} at the end: where that is above the number of cores, others were at work, and CPU-seconds
+and ratios taken side by side say more than seconds.
 
 ## One Dask worker against two
 """
@@ -165,12 +165,11 @@ class Ground:
         self.network = registry.card(registry.champion()).recipe.get("hidden")
         self._duty = Duty(registry, registry.champion(), 0.9, limits, memory)
         self._stack = stack
-        self._address = ""
-        self._workers: list[subprocess.Popen[bytes]] = []
+        self._clusters: dict[int, str] = {}
 
     def start(self) -> None:
-        """Start Prefect's server and the scheduler."""
-        api, port = free_port(), free_port()
+        """Start Prefect's server, a cluster of one worker and a cluster of two."""
+        api = free_port()
         os.environ |= {
             "PREFECT_HOME": str(self.place / "prefect"),
             "PREFECT_API_URL": f"http://127.0.0.1:{api}/api",
@@ -178,36 +177,32 @@ class Ground:
             "PREFECT_LOGGING_LEVEL": "CRITICAL",
         }
         self._run("prefect", "server", "start", "--host", "127.0.0.1", "--port", str(api))
-        self._run("dask", "scheduler", "--host", "127.0.0.1", "--port", str(port))
-        self._address = f"tcp://127.0.0.1:{port}"
+        self._clusters = {workers: self._start_cluster(workers) for workers in (1, 2)}
         from flows.background import answers  # noqa: PLC0415 - after the environment
 
         while not answers(os.environ["PREFECT_API_URL"]):
             time.sleep(0.2)
 
-    def employ(self, workers: int) -> None:
-        """Have that many Dask workers, their code loaded."""
-        from distributed import Client  # noqa: PLC0415 - only here
+    def _start_cluster(self, workers: int) -> str:
+        from distributed import Client  # noqa: PLC0415 - after the environment
 
-        while len(self._workers) > workers:
-            gone = self._workers.pop()
-            gone.terminate()
-            gone.wait()
-        while len(self._workers) < workers:
-            self._workers.append(
-                self._run("dask", "worker", self._address, "--nthreads", "1", "--no-nanny")
-            )
-        with Client(self._address, set_as_default=False) as client:  # type: ignore[no-untyped-call]
-            while len(client.scheduler_info()["workers"]) != workers:
-                time.sleep(0.1)
+        port = str(free_port())
+        address = f"tcp://127.0.0.1:{port}"
+        self._run("dask", "scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard")
+        for _ in range(workers):
+            options = ("--nthreads", "1", "--no-nanny", "--no-dashboard")
+            self._run("dask", "worker", address, *options)
+        with Client(address, timeout=300, set_as_default=False) as client:  # type: ignore[no-untyped-call]
+            client.wait_for_workers(workers)
+        return address
 
-    def score(self, source: Path, engine: str, **bulk: Any) -> Cost:  # noqa: ANN401 - settings
+    def score(self, source: Path, engine: Engine, workers: int = 2, **bulk: int) -> Cost:
         """List and score a source, as the flow does, up to the last shard."""
         from prefect import flow  # noqa: PLC0415 - after the environment
 
         out = Path(tempfile.mkdtemp(dir=self.place))
-        address = self._address if engine == "dask" else ""
-        wanted = Bulk(engine=engine, address=address, **bulk)
+        address = self._clusters[workers] if engine == "dask" else ""
+        wanted = Bulk(engine=engine, address=address, workers=workers, **bulk)
         measured = flow(persist_result=False, validate_parameters=False)(list_and_score)
         with measuring() as meter:
             images, shards = measured(source, out, self._duty, wanted)
@@ -215,7 +210,7 @@ class Ground:
         shutil.rmtree(out)
         cost = Cost(images, shards, meter.seconds, meter.cpu, written)
         print(
-            f"{source.name:<16}{engine:<7}{images:>10,} images {cost.seconds:8.1f} s "
+            f"{source.name:<20}{engine:<6}{workers} {images:>10,} images {cost.seconds:8.1f} s "
             f"{cost.cpu:8.1f} CPU-s",
             flush=True,
         )
@@ -264,11 +259,9 @@ def main() -> None:
         rows = [_write_rows(place / f"rows-{count}.parquet", count) for count in options.rows]
         workers = _compare_workers(ground, pngs, options.repeats)
         shard = _price_shards(ground, options)
-        line = [_median(ground, source, options.repeats) for source in rows]
-        files = [
-            _median(ground, _write_pngs(place / "tenth", options.pngs // 10), options.repeats),
-            _median(ground, pngs, options.repeats),
-        ]
+        line = [ground.score(source, "local") for source in rows]
+        tenth = _write_pngs(place / "tenth", options.pngs // 10)
+        files = [ground.score(source, "local") for source in (tenth, pngs)]
         size = rows[-1].stat().st_size / options.rows[-1]
     options.table.write_text(_table(ground.network, workers, shard, line, files, size, options))
 
@@ -290,8 +283,7 @@ def _compare_workers(ground: Ground, source: Path, repeats: int) -> dict[int, li
     found: dict[int, list[Cost]] = {1: [], 2: []}
     for turn in range(repeats + 1):
         for workers, costs in found.items():
-            ground.employ(workers)
-            cost = ground.score(source, "dask")
+            cost = ground.score(source, "dask", workers)
             if turn:  # the first time, processes load their code
                 costs.append(cost)
     return found
@@ -301,17 +293,13 @@ def _price_shards(ground: Ground, options: argparse.Namespace) -> dict[str, list
     """Score next to nothing in many shards and in one, on either engine."""
     found: dict[str, list[Cost]] = {}
     source = _write_rows(ground.place / "tiny.parquet", options.shards * TINY)
-    for _ in range(options.repeats):
-        for engine, workers in (("local", {"workers": 2}), ("dask", {})):
+    for turn in range(options.repeats + 1):
+        for engine in ENGINES:
             for rows in (TINY, options.shards * TINY):
-                cost = ground.score(source, engine, shard_rows=rows, **workers)
-                found.setdefault(f"{engine} {cost.shards}", []).append(cost)
+                cost = ground.score(source, engine, shard_rows=rows)
+                if turn:  # the first time, processes load their code
+                    found.setdefault(f"{engine} {cost.shards}", []).append(cost)
     return found
-
-
-def _median(ground: Ground, source: Path, repeats: int) -> Cost:
-    costs = [ground.score(source, "local", workers=2) for _ in range(repeats)]
-    return sorted(costs, key=lambda cost: cost.cpu)[len(costs) // 2]
 
 
 def _contents() -> list[bytes]:
@@ -375,7 +363,7 @@ def _table(
             *(
                 f"| {engine} | {1000 * _each(shard, engine, 'seconds', options.shards):.0f} "
                 f"| {1000 * _each(shard, engine, 'cpu', options.shards):.0f} |"
-                for engine in ("local", "dask")
+                for engine in ENGINES
             ),
             LINE,
             *_line("normalised rows", line),

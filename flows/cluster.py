@@ -8,6 +8,7 @@ from typing import Final
 
 import dask
 from distributed import Client, KilledWorker
+from distributed.client import FutureCancelledError
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect_dask.task_runners import DaskTaskRunner
@@ -55,8 +56,15 @@ def posted(
                 "Dask's workers keep ending over the same shard",
                 todo="See whether memory runs out on their machines",
             ) from error
+        except FutureCancelledError as error:
+            raise OrchestrationError(
+                "the Dask scheduler has gone",
+                where=bulk.address,
+                todo="Start it, and its workers; the same command takes the run up again",
+            ) from error
         finally:
-            runner.client.unregister_worker_plugin(name)  # type: ignore[no-untyped-call]  # Dask's own
+            if runner.client.status == "running":
+                runner.client.unregister_worker_plugin(name)  # type: ignore[no-untyped-call]  # Dask's own
 
 
 @contextmanager

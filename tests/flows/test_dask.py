@@ -63,23 +63,43 @@ def working(address: str, place: Path, *options: str) -> Iterator["subprocess.Po
         yield process
 
 
-@pytest.fixture(scope="module")
-def empty() -> Iterator[str]:
-    """Give the address of a scheduler that has no worker of its own."""
+def free_address() -> str:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with dask("scheduler", "--host", "127.0.0.1", "--port", str(port)):
-        yield f"tcp://127.0.0.1:{port}"
+        return f"tcp://127.0.0.1:{probe.getsockname()[1]}"
+
+
+class Cluster:
+    """A scheduler and a worker, under a nanny as is usual; begun anew after it was ended."""
+
+    def __init__(self, stack: ExitStack, place: Path) -> None:
+        self._stack = stack
+        self._place = place
+        self._address = ""
+        self.scheduler: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        if self.scheduler is None or self.scheduler.poll() is not None:
+            self._address = free_address()
+            port = self._address.rpartition(":")[2]
+            options = ("--host", "127.0.0.1", "--port", port)
+            self.scheduler = self._stack.enter_context(dask("scheduler", *options))
+            self._stack.enter_context(working(self._address, self._place))
+            with Client(self._address, timeout=120, set_as_default=False) as client:  # type: ignore[no-untyped-call]
+                client.wait_for_workers(1, timeout=120)
+        return self._address
 
 
 @pytest.fixture(scope="module")
-def address(empty: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Give the address of a scheduler that has a worker, under a nanny as is usual."""
-    with working(empty, tmp_path_factory.mktemp("dask")):
-        with Client(empty, set_as_default=False) as client:  # type: ignore[no-untyped-call]
-            client.wait_for_workers(1, timeout=120)
-        yield empty
+def a_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with ExitStack() as stack:
+        yield Cluster(stack, tmp_path_factory.mktemp("dask"))
+
+
+@pytest.fixture
+def address(a_cluster: Cluster) -> str:
+    return a_cluster.address
 
 
 @pytest.fixture(autouse=True)
@@ -221,10 +241,7 @@ def complaint(kind: type[DigitlineError], images: Path, address: str) -> str:
 
 @pytest.mark.usefixtures("impatient")
 def test_a_scheduler_that_is_not_there_is_told(images: Path) -> None:
-    with socket.socket() as closed:  # nobody listens on it
-        closed.bind(("127.0.0.1", 0))
-        address = f"tcp://127.0.0.1:{closed.getsockname()[1]}"
-        assert "cannot be reached" in complaint(OrchestrationError, images, address)
+    assert "cannot be reached" in complaint(OrchestrationError, images, free_address())
 
 
 def test_a_worker_that_would_answer_otherwise_is_refused(
@@ -252,3 +269,22 @@ def test_what_to_install_is_told_where_dask_is_missing(
     with pytest.raises(SettingsError) as caught:
         score(str(images), engine="dask")
     assert "pip install 'digitline[dask]'" in str(caught.value)
+
+
+def test_a_scheduler_that_goes_is_told_and_the_run_is_taken_up_again(
+    a_cluster: Cluster,
+    address: str,
+    images: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DIGITLINE_BULK__SHARD_ROWS", "5")
+    out = tmp_path / "out"
+    assert a_cluster.scheduler is not None
+    killer = Killer(a_cluster.scheduler, out)
+    killer.start()
+    with pytest.raises(OrchestrationError, match="scheduler has gone"):
+        score(str(images), out=out, threshold=0.9, engine="dask", address=address)
+    killer.stop()
+    assert score(str(images), out=out, threshold=0.9).counts.n_in == SHARDS * ROWS
+    assert killer.seen.items() <= killer.look().items()
