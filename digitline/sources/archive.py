@@ -182,8 +182,9 @@ def _list_zip(path: Path) -> Iterator[Member]:
             f"not a readable zip archive ({error})", where=path, todo="Pack it again"
         ) from error
     for number, info in enumerate(infos):
-        if not info.is_dir():
-            yield Member(info.filename, number, _doubt_zip(info))
+        name = info.filename or f"#{number}"  # `is_dir` cannot be asked of one without a name
+        if not name.endswith("/"):
+            yield Member(name, number, _doubt_zip(info))
 
 
 def _doubt_zip(info: zipfile.ZipInfo) -> Problem | None:
@@ -210,7 +211,8 @@ def _list_tar(path: Path, kind: Kind) -> Iterator[Member]:
                 if not member.isdir():
                     regular = member.isreg() and not member.issparse()
                     place = member.offset if kind == "tar" else number
-                    yield Member(member.name, place, None if regular else _IRREGULAR)
+                    name = member.name or f"#{number}"
+                    yield Member(name, place, None if regular else _IRREGULAR)
     except _BROKEN as error:
         words = f"the archive breaks off here: {error}"
         yield Member(path.name, number + 1, Problem("truncated", words))

@@ -122,6 +122,16 @@ def test_an_archive_that_breaks_off_says_so(tmp_path: Path) -> None:
     assert found(path)["f.tgz"] == "truncated"
 
 
+def test_a_member_without_a_name_is_called_by_its_number(tmp_path: Path) -> None:
+    path = pack_zip(tmp_path / "f.zip", {"Q": b"nameless", "a.png": b"one"})
+    content = bytearray(path.read_bytes())
+    # How long its name is, where the file begins and in the directory: nothing, and a byte more.
+    for at in (content.index(b"Q") - 4, content.rindex(b"Q") - 18):
+        content[at : at + 4] = b"\0\0\1\0"
+    path.write_bytes(content)
+    assert found(path) == {"#1": b"nameless", "a.png": b"one"}
+
+
 def test_a_zip_without_a_directory_is_named(tmp_path: Path) -> None:
     path = pack_zip(tmp_path / "f.zip", {"a.png": b"abc" * 40})
     raw = path.read_bytes()
