@@ -36,7 +36,7 @@ from digitline.keeping.trust import (
 )
 from digitline.models.registry import Registry
 from digitline.progress import Advance
-from digitline.report.index import CHAMPIONS_NAME, INDEX_NAME, list_champions, render_index
+from digitline.report.index import CHAMPIONS_NAME, INDEX_NAME, is_whole, list_champions
 from digitline.scoring.job import read_last
 from digitline.scoring.usual import check_usual
 
@@ -197,13 +197,23 @@ def _look_at_index(home: Home, registry: Registry) -> Found:
             todo=todo,
             remedy=Remedy.INDEX,
         )
-    if _content(home.reports / INDEX_NAME) != render_index(home.reports).encode():
-        yield Fault(
-            where=home.reports / INDEX_NAME,
-            what="not what the reports say",
-            todo=todo,
-            remedy=Remedy.INDEX,
-        )
+    what = _judge_index(home)
+    if what:
+        yield Fault(where=home.reports / INDEX_NAME, what=what, todo=todo, remedy=Remedy.INDEX)
+
+
+def _judge_index(home: Home) -> str:
+    """Say what is wrong with the index, nothing where it is whole and lists what has ended."""
+    index = _content(home.reports / INDEX_NAME)
+    if index is None:
+        return "missing"
+    if not is_whole(index):
+        return "not as it was written"
+    for path in list_entries(home.reports):
+        listed = path.name.startswith("monitor-") or path.name.encode() in index
+        if not listed and (home.runs / path.name / MANIFEST_NAME).exists():
+            return f"{path.name} is not in it"
+    return ""
 
 
 def _look_at_database(home: Home) -> Found:

@@ -15,7 +15,7 @@ from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -158,9 +158,9 @@ def open_signer(keys: Path) -> Signer:
     verifier = open_verifier(keys)
     if verifier.fingerprint == signer.fingerprint:
         return signer
-    if signer.fingerprint not in verifier.trusted:
+    # Where a rotation was killed between the two, both are trusted by now.
+    if not {signer.fingerprint, verifier.fingerprint} <= verifier.trusted.keys():
         raise _strangers(keys / PRIVATE_NAME)
-    # A rotation was killed between the two.
     with locked(keys / _LOCK_NAME, "the signing keys", _PATIENCE):
         return _publish(keys)
 
@@ -181,7 +181,8 @@ def check_keys(keys: Path) -> Iterator[DigitlineError]:
     if can_sign(keys) and not broken:
         try:
             verifier, signer = open_verifier(keys), read_signer(keys / PRIVATE_NAME)
-            if signer.fingerprint not in {verifier.fingerprint, *verifier.trusted}:
+            pair = {signer.fingerprint, verifier.fingerprint}
+            if len(pair) > 1 and not pair <= verifier.trusted.keys():
                 yield from map(_strangers, (keys / PRIVATE_NAME, keys / PUBLIC_NAME))
         except DigitlineError as error:
             yield error
@@ -252,7 +253,7 @@ def read_signer(path: Path) -> Signer:
     check_private(path)
     try:
         key = load_pem_private_key(content, password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm, InternalError) as error:
         raise _broken("private", path) from error
     if not isinstance(key, Ed25519PrivateKey):
         raise _broken("private", path)
@@ -280,7 +281,7 @@ def _read_keys(directory: Path) -> dict[str, Ed25519PublicKey]:
 def _public_key(content: bytes, path: Path) -> Ed25519PublicKey:
     try:
         key = load_pem_public_key(content)
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except (ValueError, UnsupportedAlgorithm, InternalError) as error:
         raise _broken("public", path) from error
     if not isinstance(key, Ed25519PublicKey):
         raise _broken("public", path)

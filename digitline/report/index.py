@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 from urllib.parse import quote
@@ -120,15 +121,23 @@ def rebuild_index(reports: Path) -> Path:
 
     Raises `StorageError` where the place cannot be read or written.
     """
-    write_bytes(reports / INDEX_NAME, render_index(reports).encode())
+    page = _render_index(reports).encode()
+    write_bytes(reports / INDEX_NAME, page + _digest_of(page))
     return reports / INDEX_NAME
 
 
-def render_index(reports: Path) -> str:
-    """Render the page over all runs beneath `reports`, newest first: the same runs, the same page.
+def is_whole(index: bytes) -> bool:
+    """Say whether an index is as it was written: it ends with its own digest."""
+    end = len(_digest_of(b""))
+    return index[-end:] == _digest_of(index[:-end])
 
-    A run whose metrics are missing or broken is listed as unreadable.
-    """
+
+def _digest_of(page: bytes) -> bytes:
+    return f"<!-- sha256 {sha256(page).hexdigest()} -->\n".encode()
+
+
+def _render_index(reports: Path) -> str:
+    """Render the page, newest first; a run whose metrics are broken is listed as unreadable."""
     retrainings: list[Retraining] = []
     scorings: list[Scoring] = []
     monitorings: list[Monitoring] = []

@@ -70,10 +70,7 @@ def _print(checkup: "Checkup", repaired: "tuple[Fault, ...]") -> None:
         print("Nothing is wrong.")
         return
     mendable = sum(fault.remedy is not None for fault in checkup.faults)
-    print(
-        f"{len(checkup.faults)} things are wrong; "
-        f"`digitline doctor --repair` can put {mendable} of them right."
-    )
+    print(f"Wrong: {len(checkup.faults)}. `digitline doctor --repair` can put right: {mendable}.")
 
 
 def _print_json(checkup: "Checkup", repaired: "tuple[Fault, ...]") -> None:

@@ -32,10 +32,13 @@ def show(*, json: Switch = False) -> None:
     from digitline.models.rotation import Key, list_keys
 
     registry = _registry()
-    found = list_keys(registry)
+    # A home that has never trained has no keys, and nothing to check with them.
+    found = list_keys(registry) if registry.keys.is_dir() else ()
     if json:
         print(TypeAdapter(tuple[Key, ...]).dump_json(found, indent=2).decode())
         return
+    if not found:
+        print("No keys yet: the first training makes a pair.")
     for key in found:
         signed = ", ".join(key.models) or "no model"
         print(f"{key.fingerprint}  {_MEANS[key.state]}  ({signed})")

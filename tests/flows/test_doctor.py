@@ -21,6 +21,7 @@ from digitline.keeping.fault import Checkup
 from digitline.models.card import Facts, golden_pixels
 from digitline.models.registry import Registry
 from digitline.models.rotation import rotate
+from digitline.report.index import rebuild_index
 from flows.command_line import exit_code
 from flows.commands.doctor import AILING
 
@@ -284,6 +285,18 @@ def test_an_old_pointer_and_a_missing_champion_are_told(used: Home) -> None:
     (fault,) = [each for each in check(used).faults if each.where.name == "champion.json"]
     assert "old champion's pointer" in fault.what
     assert "--repair" in fault.todo
+
+
+def test_an_index_that_lacks_a_run_is_written_anew(used: Home) -> None:
+    reports = sorted(used.reports.glob("score-*"))
+    rebuilt = used.reports / "index.html"
+    reports[-1].rename(used.root / "away")
+    rebuild_index(used.reports)
+    (used.root / "away").rename(reports[-1])
+    (fault,) = check(used).faults
+    assert (fault.where, fault.what) == (rebuilt, f"{reports[-1].name} is not in it")
+    assert run(["doctor", "--repair"]) == 0
+    assert reports[-1].name in rebuilt.read_text()
 
 
 def test_an_empty_home_is_healthy(home: Home) -> None:

@@ -9,7 +9,13 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.neural_network import MLPClassifier
 
-from digitline.errors import BusyError, RetiredKeyError, SettingsError, StorageError
+from digitline.errors import (
+    BusyError,
+    RetiredKeyError,
+    SettingsError,
+    StorageError,
+    TamperedError,
+)
 from digitline.models.card import Facts
 from digitline.models.champion import MARK_NAME, POINTER_NAME
 from digitline.models.registry import Registry
@@ -20,6 +26,7 @@ from digitline.models.signing import (
     PUBLIC_NAME,
     RETIRED_NAME,
     TRUSTED_NAME,
+    check_keys,
     open_signer,
     open_verifier,
 )
@@ -202,6 +209,21 @@ def test_killed_at_any_step_it_goes_on_from_there(shelf: Shelf, step: str, after
     assert shelf.add() == "m0003"
     assert not (registry.keys / NEXT_NAME).exists()
     assert is_sound(registry)
+
+
+def test_a_public_key_of_somebody_else_is_no_rotation_that_was_killed(
+    shelf: Shelf, tmp_path: Path
+) -> None:
+    keys = shelf.registry.keys
+    rotate(shelf.registry)
+    open_signer(tmp_path / "others")
+    shutil.copy(tmp_path / "others" / PUBLIC_NAME, keys / PUBLIC_NAME)
+    with pytest.raises(TamperedError, match="do not belong together"):
+        open_signer(keys)
+    assert {error.where for error in check_keys(keys)} == {
+        str(keys / PRIVATE_NAME),
+        str(keys / PUBLIC_NAME),
+    }
 
 
 def test_a_rotation_that_was_killed_is_not_done_twice(shelf: Shelf) -> None:

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from digitline.models.signing import (
     Purpose,
     Signature,
     can_sign,
+    check_keys,
     open_signer,
     open_verifier,
 )
@@ -168,3 +170,17 @@ def test_processes_that_make_the_pair_at_once_end_with_one(keys: Path) -> None:
         runner.stdin.flush()
     fingerprints = {runner.communicate(timeout=60)[0].strip() for runner in runners}
     assert fingerprints == {open_verifier(keys).fingerprint}
+
+
+@pytest.mark.parametrize("name", [PRIVATE_NAME, PUBLIC_NAME])
+def test_every_changed_byte_of_a_key_is_noticed(keys: Path, name: str) -> None:
+    open_signer(keys)
+    path = keys / name
+    content = path.read_bytes()
+    for place, bit in product(range(len(content)), (0, 3)):
+        changed = bytearray(content)
+        changed[place] ^= 1 << bit
+        path.write_bytes(changed)
+        assert str(path) in {error.where for error in check_keys(keys)}
+    path.write_bytes(content)
+    assert list(check_keys(keys)) == []
