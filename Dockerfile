@@ -15,8 +15,10 @@ RUN python -m venv .venv \
 FROM python:3.11.14-slim-bookworm
 WORKDIR /opt/digitline
 RUN useradd --uid 10001 --create-home digitline \
-    && install --directory --owner digitline --mode 0700 /srv/digitline
+    && install --directory --owner digitline --mode 0700 /srv/digitline /srv/digitline/inbox
 COPY --from=build /opt/digitline /opt/digitline
+# The deployments of prefect.yaml score the folder `inbox`, as seen from here.
+RUN ln --symbolic /srv/digitline/inbox inbox
 ENV PATH=/opt/digitline/.venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     DO_NOT_TRACK=1 \

@@ -146,6 +146,8 @@ def test_a_retraining_and_a_scoring_go_through_every_service(
         for service in ("server", "scheduler", "dask-worker"):
             stack.enter_context(stage.running(service, tmp_path / f"{service}.log"))
         stage.do("deploy", *SERVICES["deploy"]["command"])
+        # A run at its time would hold the one place that a run of ours needs.
+        stage.do("deploy", "prefect", "--no-prompt", "deployment", "schedule", "pause", "--all")
         stack.enter_context(stage.running("worker", tmp_path / "worker.log"))
         sources = json.dumps([str(tmp_path / "labelled")])
         deployment = ("prefect", "deployment", "run", "--watch")
