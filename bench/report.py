@@ -146,7 +146,7 @@ def _write_results(home: Home, model: Model, images: int, place: Path) -> None:
 def _list(names: pa.Array, places: NDArray[np.int64], digits: Path) -> pa.RecordBatch:
     n = len(places)
     opened = [["normalised"] * n, [str(digits).encode()] * n]
-    columns = [names, *map(pa.array, opened), pa.array(places), *[pa.array([""] * n)] * 2]
+    columns = [names, *map(pa.array, opened), pa.array(places), *[pa.array([""] * n)] * 3]
     return pa.record_batch(columns, schema=LISTING)
 
 
