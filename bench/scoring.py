@@ -62,10 +62,10 @@ SIDE = 1000
 HEAD = """# Bulk scoring, measured
 
 Written by `bench/scoring.py`; its docstring says how to measure again. Medians of {rounds} rounds,
-{workers} processes, {cores} cores; load at the end {load[0]:.1f}. *Bare* reads each file and
-decodes it in full with Pillow, *scaled* lets the decoder leave out what *ours* leaves out. *Others*
-is the share of the machine that other processes took meanwhile: where it is not near nothing, the
-clock tells little, and CPU-seconds tell more.
+{workers} processes, {cores} cores, a network of {network}; load at the end {load[0]:.1f}. *Bare*
+reads each file and decodes it in full with Pillow, *scaled* lets the decoder leave out what *ours*
+leaves out. *Others* is the share of the machine that other processes took meanwhile: where it is
+not near nothing, the clock tells little, and CPU-seconds tell more.
 """
 RATIOS = (
     ("PNG folder over the loop", "ours pngs", "loop pngs", ">= 10"),
@@ -556,9 +556,18 @@ def _table(found: dict[str, list[Measurement]], rounds: int, options: argparse.N
     grown = _median(found["ours rows"], "peak_mb") / _median(found["ours tenth"], "peak_mb")
     lines += [f"| peak memory of {options.rows:,} rows over a tenth | {grown:.2f} | | <= 1.2 |"]
     head = HEAD.format(
-        rounds=rounds, workers=options.workers, cores=os.cpu_count(), load=os.getloadavg()
+        rounds=rounds,
+        workers=options.workers,
+        cores=os.cpu_count(),
+        load=os.getloadavg(),
+        network="-".join(map(str, _layers())),
     )
     return "\n".join([head, *lines, ""])
+
+
+def _layers() -> list[int]:
+    first, *others = (weights.shape for weights in network_of(_model().estimator).coefs_)
+    return [*first, *(width for _, width in others)]
 
 
 def _line(name: str, runs: list[Measurement]) -> str:
