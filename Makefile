@@ -83,4 +83,4 @@ $(TOOLS_READY): Makefile
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(TOOLS) .torture .mypy_cache .ruff_cache .pytest_cache .coverage htmlcov
+	rm -rf $(VENV) $(TOOLS) .mypy_cache .ruff_cache .pytest_cache .coverage htmlcov

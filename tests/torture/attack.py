@@ -1,9 +1,9 @@
 """An attack: how often it is made, with which dice, and what came of it.
 
 `make test` makes a few rounds of each. With `TORTURE` in the environment, a share of the whole
-number (1 for all of it), each round is noted in `.torture`, one that fails does not keep the next
-from being made, and the notes become `bench/torture.md`. What was cut off goes on from its notes;
-those of other code or another seed are begun anew.
+number (1 for all of it), each round is noted in `bench/torture`, one that fails does not keep the
+next from being made, and the notes, all that are there, become `bench/torture.md`. What was cut off
+goes on from its notes; those of other code or another seed are begun anew.
 """
 
 import hashlib
@@ -18,8 +18,10 @@ from random import Random
 
 import pytest
 
+from digitline.commit import write_bytes
+
 ROOT = Path(__file__).resolve().parents[2]
-NOTES = ROOT / ".torture"
+NOTES = ROOT / "bench" / "torture"
 TABLE = ROOT / "bench" / "torture.md"
 SEED = int(os.environ.get("TORTURE_SEED", "0"))
 # Share of the whole numbers; nothing for the small part of `make test`.
@@ -29,7 +31,9 @@ _HEAD = """# Torture
 
 Written by `make torture`: each attack of `tests/torture`, how often it was made, and in how many of
 these cases what must hold held. `make torture TORTURE=0.1` makes a tenth of each; `TORTURE_SEED`
-rolls other dice. Seconds are of wall time, on a machine that was doing other things as well.
+rolls other dice. Seconds are of wall time, on a machine that was doing other things as well. The
+code is told by a digest of `digitline`, `flows` and `tasks`: that of this checkout is printed by
+`python -m tests.torture.attack`.
 
 | attack | what must hold | cases | of | held | seconds | seed | code |
 | --- | --- | --: | --: | --: | --: | --: | --- |
@@ -101,7 +105,8 @@ class Attack:
         """Keep what has come of it, and write the table."""
         if SCALE:
             NOTES.mkdir(exist_ok=True)
-            self._file.write_text(json.dumps(asdict(note), indent=2))
+            # Whole at any moment: another attack that runs beside this one reads it.
+            write_bytes(self._file, json.dumps(asdict(note), indent=2).encode() + b"\n")
             write_table()
 
     def _open(self) -> Note:
@@ -150,7 +155,7 @@ def write_table() -> None:
     lines = [_line(note) for note in notes]
     failures = [f"- {failure}\n" for note in notes for failure in note.failures]
     told = ["\nWhat did not hold:\n\n", *failures] if failures else []
-    TABLE.write_text(_HEAD + "".join(lines) + "".join(told))
+    write_bytes(TABLE, (_HEAD + "".join(lines) + "".join(told)).encode())
 
 
 def _line(note: Note) -> str:
@@ -171,3 +176,7 @@ def explained(case: str) -> Iterator[None]:
     except Exception as error:
         error.add_note(case)
         raise AssertionError(f"{case}: {type(error).__name__}: {error}") from error
+
+
+if __name__ == "__main__":
+    print(code_digest())
