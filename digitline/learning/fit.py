@@ -36,7 +36,7 @@ __all__ = ["Epoch", "Fitted", "Part", "fit", "plan_digest"]
 
 FEWEST_ROWS = 20
 # Changes whenever the same plan would give another result than before.
-_VERSION = "2"
+_VERSION = "3"
 
 
 @dataclass(frozen=True)
