@@ -329,16 +329,16 @@ def _install_torch() -> Path:
 
 
 def _prepare_mnist() -> None:
-    """Normalise the embedded MNIST and split it by digest, once."""
+    """Normalise the embedded MNIST and hold out by digest what `retrain` does to validate, once."""
     WORK.mkdir(parents=True, exist_ok=True)
     if (WORK / "test.parquet").exists():
         return
     raw = CHECKOUT / "data" / "mnist"
     whole = pa.Table.from_batches(_normalise(raw / "train.parquet"))
     part = assign(digests(whole.combine_chunks().to_batches()[0]), Shares(), own_test=True)
-    for name in ("train", "validation"):
-        chosen = whole.filter(pa.array(part == name))
-        _write(WORK / f"{name}.parquet", iter(chosen.to_batches()))
+    held_out = part == "validation"
+    for name, chosen in (("train", ~held_out), ("validation", held_out)):
+        _write(WORK / f"{name}.parquet", iter(whole.filter(pa.array(chosen)).to_batches()))
     _write(WORK / "test.parquet", _normalise(raw / "test.parquet"))
 
 
