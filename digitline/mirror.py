@@ -15,7 +15,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Final, TypeAlias
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -31,40 +31,27 @@ from digitline.commit import (
     write_bytes,
 )
 from digitline.errors import BusyError, TamperedError
-from digitline.home import Home
-from digitline.objects import (
-    Address,
-    create_object,
-    fetch_object,
-    find_content,
-    put_file,
-    replace_object,
+from digitline.holdings import (
+    CHAMPION,
+    KEYS,
+    MARK,
+    POINTER,
+    Files,
+    Index,
+    Units,
+    broken,
+    exchange_index,
+    place_of,
+    read_index,
+    refuse_going,
 )
+from digitline.home import Home
+from digitline.objects import Address, create_object, fetch_object, put_file
 from digitline.records import RecordError, from_bytes, to_bytes
 
-INDEX_NAME: Final = "_HOME.json"
 _STATE_NAME: Final = "mirror.json"
 _PATIENCE: Final = 600.0  # seconds that another process of this working copy may take
-_CHAMPION: Final = "champion"
-_KEYS: Final = "keys"
-_POINTER: Final = "models/champion.json"
-_MARK: Final = ".digitline/keys/high-water.json"
-_KEYS_FOLDER: Final = ".digitline/keys/"
-_SHARED: Final = ("models/", "data/", "reports/", _KEYS_FOLDER)
 _VERSION: Final = re.compile(r"m\d{4,}")
-
-Files: TypeAlias = dict[str, str]
-Units: TypeAlias = dict[str, Files]
-
-
-class Index(BaseModel):
-    """What a home holds: each unit's files by their paths beneath the home, and their digests."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    units: Units = Field(default_factory=dict)
-    # Tells an index from that of another who made the same change.
-    token: str = ""
 
 
 class _Stamp(BaseModel):
@@ -116,7 +103,7 @@ def _pull(home: Home, remote: Address) -> None:
         locked(home.lock("mirror"), "the working copy", _PATIENCE),
         locked(home.models / ".lock", "the model registry", _PATIENCE),
     ):
-        theirs, _ = _read_index(remote)
+        theirs = read_index(remote)[0].units
         state = _read_state(home)
         ours, stamps = _survey(home, state.stamps)
         for name, files in theirs.items():
@@ -137,47 +124,19 @@ def _push(home: Home, remote: Address) -> None:
         changed = {name: files for name, files in ours.items() if base.get(name) != files}
         gone = {name for name, files in base.items() if not _is_there(home, files)}
         while changed or gone:
-            theirs, tag = _read_index(remote)
+            index, tag = read_index(remote)
+            theirs = index.units
             for name in (*changed, *gone):
                 if theirs.get(name) not in (base.get(name), changed.get(name)):
                     raise BusyError(
                         f"another has changed {name} meanwhile", where=str(remote), todo="Run again"
                     )
-            _upload(home, remote, changed, theirs)
+            _upload(home, remote, changed, index)
             kept = {name: files for name, files in theirs.items() if name not in gone}
-            index = to_bytes(Index(units=kept | changed, token=secrets.token_hex(16)))
-            place = remote / INDEX_NAME
-            if replace_object(place, index, tag) if tag else create_object(place, index):
+            if exchange_index(remote, index.model_copy(update={"units": kept | changed}), tag):
                 base = {name: files for name, files in base.items() if name not in gone} | changed
                 break
         _write_state(home, _State(units=base, stamps=stamps))
-
-
-def _read_index(remote: Address) -> tuple[Units, str]:
-    """Read what the home holds, and the index's tag, which is empty where there is none yet."""
-    content = find_content(remote / INDEX_NAME)
-    if content is None:
-        return {}, ""
-    try:
-        units = from_bytes(content.data, Index).units
-    except RecordError as error:
-        raise _broken(remote, f"its index {error}") from error
-    for name, files in units.items():
-        for path in files:
-            if not _lies_within(name, path):
-                raise _broken(remote, f"the file {path} is no part of {name}")
-    return units, content.etag
-
-
-def _lies_within(name: str, path: str) -> bool:
-    """Tell whether a path may be that of a file of a unit: none leads out of the home."""
-    inside = ".." not in PurePosixPath(path).parts
-    apart = {_CHAMPION: (_POINTER, _MARK), _KEYS: (_KEYS_FOLDER,)}.get(name, (name,))
-    return inside and path.startswith(apart) and path.startswith(_SHARED)
-
-
-def _broken(remote: Address, what: str) -> TamperedError:
-    return TamperedError(what, where=str(remote), todo="Put the home back from a backup")
 
 
 def _survey(home: Home, known: Mapping[str, _Stamp]) -> tuple[Units, dict[str, _Stamp]]:
@@ -204,9 +163,9 @@ def _survey(home: Home, known: Mapping[str, _Stamp]) -> tuple[Units, dict[str, _
 
 def _find_units(home: Home) -> Iterator[tuple[str, list[Path]]]:
     root = home.root
-    mark = root / _MARK
-    yield _CHAMPION, [path for path in (root / _POINTER, mark) if path.is_file()]
-    yield _KEYS, [path for path in _files(home.keys) if path != mark]
+    mark = root / MARK
+    yield CHAMPION, [path for path in (root / POINTER, mark) if path.is_file()]
+    yield KEYS, [path for path in _files(home.keys) if path != mark]
     for path in (*home.jobs.glob("*.json"), *home.jobs.glob("usual/*.json")):
         yield path.relative_to(root).as_posix(), [path]
     models = [path for path in home.models.glob("m*") if _VERSION.fullmatch(path.name)]
@@ -232,19 +191,20 @@ def _is_there(home: Home, files: Files) -> bool:
     return any((home.root / path).exists() for path in files)
 
 
-def _upload(home: Home, remote: Address, changed: Units, theirs: Units) -> None:
+def _upload(home: Home, remote: Address, changed: Units, index: Index) -> None:
     """Put the files there that are new, by their digests."""
-    held = {digest for files in theirs.values() for digest in files.values()}
+    held = set(index.digests)
+    refuse_going(remote, index, {each for files in changed.values() for each in files.values()})
     for files in changed.values():
         for path, digest in files.items():
             if digest not in held:
-                put_file(remote / f"files/{digest}", home.root / path)
+                put_file(place_of(remote, digest), home.root / path)
                 held.add(digest)
 
 
 def _take(home: Home, remote: Address, name: str, files: Files) -> None:
     """Bring a unit to the working copy, in place of what is there of it."""
-    if name in {_CHAMPION, _KEYS} or set(files) == {name}:
+    if name in {CHAMPION, KEYS} or set(files) == {name}:
         # In their order: the pointer comes before the mark that it must not be below.
         for path in sorted(files, reverse=True):
             _fetch(remote, files[path], home.root / path)
@@ -263,9 +223,9 @@ def _take(home: Home, remote: Address, name: str, files: Files) -> None:
 
 def _fetch(remote: Address, digest: str, path: Path) -> None:
     with replacing(path, mode=0o600) as draft:
-        fetch_object(remote / f"files/{digest}", draft)
+        fetch_object(place_of(remote, digest), draft)
         if file_digest(draft) != digest:
-            raise _broken(remote, f"the file {path.name} differs from its digest")
+            raise broken(remote, f"the file {path.name} differs from its digest")
 
 
 def _remove(home: Home, name: str) -> None:

@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple, Self, TypeVar
@@ -105,11 +107,12 @@ class Address(NamedTuple):
 
 
 class Object(NamedTuple):
-    """An object as it was listed: its key, its size in bytes, and the tag of its content."""
+    """An object as it was listed: its key, its size in bytes, the tag and time of its content."""
 
     key: str
     size: int
     etag: str
+    changed: datetime
 
 
 @dataclass(frozen=True)
@@ -202,6 +205,13 @@ def replace_object(address: Address, data: bytes, etag: str) -> bool:
     return _put_where(address, data, IfMatch=etag)
 
 
+def tell_time(folder: Address) -> datetime:
+    """Ask the store for its time: that of this machine says nothing of an object's age."""
+    where = {"Bucket": folder.bucket, "Prefix": folder.prefix, "MaxKeys": 1}
+    answer = _persist(lambda: _connect().client.list_objects_v2(**where), folder)
+    return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+
+
 def delete_object(address: Address) -> None:
     """Take an object away; it may be gone already."""
     where = {"Bucket": address.bucket, "Key": address.key}
@@ -213,7 +223,7 @@ def _list(bucket: str, prefix: str, most: int = _PAGE) -> Iterator[Object]:
     while True:
         page = _persist(lambda: _connect().client.list_objects_v2(**where), Address(bucket, prefix))
         for found in page.get("Contents", ()):
-            yield Object(found["Key"], found["Size"], found["ETag"])
+            yield Object(found["Key"], found["Size"], found["ETag"], found["LastModified"])
         if not page["IsTruncated"]:
             return
         where["ContinuationToken"] = page["NextContinuationToken"]

@@ -19,6 +19,7 @@ from prefect.states import Completed, Crashed, Failed, Scheduled
 
 from digitline.commit import locked
 from digitline.errors import BusyError, DigitlineError, NoModelError
+from digitline.holdings import delete_unneeded
 from digitline.keeping.inbox import fingerprint
 from digitline.keeping.inventory import take_inventory
 from digitline.keeping.memory import Memory, read_memory, write_memory
@@ -154,6 +155,8 @@ def _keep_up(settings: Settings, _: Memory) -> Done:
     home = settings.places
     pruned = prune(plan(take_inventory(home), settings.retention, _now()), home)
     rebuild_index(home.reports)
+    if home.remote is not None:
+        delete_unneeded(home.remote, settings.retention.unfinished)
     freed = pruned.size / 1e6
     return Done("Completed", f"{len(pruned.gone)} old things have gone, {freed:,.1f} MB are free")
 

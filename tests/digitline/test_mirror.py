@@ -9,8 +9,9 @@ import pytest
 
 from digitline.commit import Manifest, describe, write_bytes, write_manifest
 from digitline.errors import BusyError, TamperedError
+from digitline.holdings import INDEX_NAME
 from digitline.home import Home
-from digitline.mirror import INDEX_NAME, reserve, synchronised
+from digitline.mirror import reserve, synchronised
 from digitline.models.card import Facts
 from digitline.models.registry import Registry
 from digitline.objects import list_objects, put_file, read_object

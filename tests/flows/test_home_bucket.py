@@ -1,18 +1,24 @@
 """A home in a bucket: trained by one machine, scored with by another, by each from its own copy."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from digitline import holdings
+from digitline.commit import file_digest
+from digitline.holdings import place_of
 from digitline.home import Home
+from digitline.mirror import synchronised
 from digitline.models.registry import Registry
-from digitline.objects import list_objects
+from digitline.objects import find_object, list_objects, put_file, tell_time
 from flows.command_line import exit_code
 from flows.retrain import retrain
 from flows.score import score
 from tests.conftest import Endpoint
+from tests.digitline.test_mirror import commit_run
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -54,3 +60,34 @@ def test_one_machine_trains_and_another_scores(
         exit_code(["models", "verify"])
     held = [found.key for found in list_objects(store.place)]
     assert not [key for key in held if "prefect" in key or "checkpoint" in key]
+
+
+def test_old_files_that_nothing_refers_to_are_pruned(
+    store: Endpoint,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("DIGITLINE_HOME", str(store.place / "home"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    home = Home.at(str(store.place / "home"))
+    assert home.remote is not None
+    with synchronised(home):
+        commit_run(home, "score-0001")
+    (tmp_path / "stray").write_bytes(b"of a model that is no more")
+    stray = place_of(home.remote, file_digest(tmp_path / "stray"))
+    put_file(stray, tmp_path / "stray")
+
+    def prune(*options: str) -> str:
+        with pytest.raises(SystemExit, match="0"):
+            exit_code(["prune", *options])
+        return capsys.readouterr().out
+
+    assert "nothing refers to, 0 have gone" in prune()
+    later = tell_time(home.remote) + timedelta(days=20)
+    monkeypatch.setattr(holdings, "tell_time", lambda _: later)
+    assert "nothing refers to, 1 would go" in prune("--dry-run")
+    assert find_object(stray)
+    assert "nothing refers to, 1 have gone" in prune()
+    assert find_object(stray) is None
+    assert "nothing refers to, 0 have gone" in prune()
