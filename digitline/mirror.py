@@ -229,10 +229,12 @@ def _fetch(remote: Address, digest: str, path: Path) -> None:
 
 
 def _remove(home: Home, name: str) -> None:
-    """Take away what others have replaced or pruned."""
+    """Take away what others have replaced or pruned: a directory goes in one step."""
     place = home.root / name
     if place.is_dir():
-        shutil.rmtree(place)
+        aside = draft_of(place)
+        move(place, aside)
+        shutil.rmtree(aside)
     else:
         place.unlink(missing_ok=True)
 

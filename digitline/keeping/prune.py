@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from digitline.commit import drafting, locked, storage_errors
+from digitline.commit import drafting, locked, move, storage_errors
 from digitline.errors import BusyError
 from digitline.home import Home
 from digitline.keeping.retention import Decision, Item
@@ -66,7 +66,7 @@ def _remove(item: Item, home: Home) -> None:
         return
     going = item.path.with_name(f".going.{item.path.name}.{secrets.token_hex(6)}")
     with storage_errors(item.path), drafting(item.path.parent):
-        item.path.rename(going)
+        move(item.path, going)
         _delete(going)
 
 

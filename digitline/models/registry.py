@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from digitline.commit import draft_of, drafting, locked, replacing, storage_errors
+from digitline.commit import draft_of, drafting, locked, move, replacing, storage_errors
 from digitline.errors import (
     BusyError,
     DigitlineError,
@@ -189,7 +189,9 @@ class Registry:
                 )
             with _unknown(version, directory), storage_errors(directory), drafting(self.models):
                 # A draft's name: should we be killed here, the next change sweeps it away.
-                _remove(directory.rename(draft_of(directory)))
+                aside = draft_of(directory)
+                move(directory, aside)
+                _remove(aside)
 
     def survey(self) -> tuple[Finding, ...]:
         """Read every version's card, verified, oldest first: quick, for a list."""

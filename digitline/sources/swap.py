@@ -56,6 +56,7 @@ def _tidy(directory: Path) -> None:
     retired = _retired(directory)
     if retired.exists():
         if directory.exists():
+            _sync(directory.parent)
             shutil.rmtree(retired)
         else:
             retired.rename(directory)

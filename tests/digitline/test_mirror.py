@@ -161,6 +161,29 @@ def test_a_change_that_was_not_put_there_is_put_there_next_time(
         assert [path.name for path in one.runs.iterdir()] == ["score-0002"]
 
 
+def test_what_others_pruned_goes_in_one_step(
+    copies: tuple[Home, Home], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = copies
+    with synchronised(one):
+        commit_run(one, "score-0001")
+    with synchronised(other):
+        shutil.rmtree(other.runs / "score-0001")
+
+    def end_midway(path: Path, **_: bool) -> None:
+        (path / "rows.txt").unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", end_midway)
+        with pytest.raises(KeyboardInterrupt), synchronised(one):
+            pass
+    with synchronised(one):
+        assert not (one.runs / "score-0001").exists()
+    with synchronised(other):
+        assert not (other.runs / "score-0001").exists()
+
+
 def test_two_who_do_the_same_are_told_apart(copies: tuple[Home, Home]) -> None:
     one, other = copies
     with pytest.raises(BusyError, match="another has changed data/runs"), synchronised(one):
