@@ -419,8 +419,16 @@ def exit_code(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return complain("interrupted; the same command takes the run up again.", INTERRUPTED)
     except Exception as error:  # noqa: BLE001 - the last place that can tell a person
-        kind = type(error).__name__
-        return complain(f"unexpected {kind}: {error}. `--debug` shows where.", UNEXPECTED_ERROR)
+        return _complain_of_unexpected(error)
+
+
+def _complain_of_unexpected(error: Exception) -> int:
+    from flows.orchestration import explain_silence
+
+    if silence := explain_silence(error):
+        return complain(str(silence), silence.exit_code)
+    kind = type(error).__name__
+    return complain(f"unexpected {kind}: {error}. `--debug` shows where.", UNEXPECTED_ERROR)
 
 
 if __name__ == "__main__":

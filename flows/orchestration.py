@@ -79,6 +79,22 @@ def connect() -> None:
     ) from fault
 
 
+def explain_silence(error: BaseException | None) -> OrchestrationError | None:
+    """Give the error for people where Prefect's server has stopped answering, or cannot work."""
+    import httpx  # noqa: PLC0415 - only where something went wrong; nobody but Prefect uses it
+
+    while error is not None:
+        broken = isinstance(error, httpx.HTTPStatusError) and error.response.is_server_error
+        if broken or isinstance(error, httpx.TransportError):
+            return OrchestrationError(
+                "Prefect's server has stopped answering",
+                where=show_url(os.environ["PREFECT_API_URL"]) if is_server_named() else None,
+                todo="See that it runs; the same command takes the run up again",
+            )
+        error = error.__cause__
+    return None
+
+
 def require_engine(bulk: Bulk, address: str | None) -> None:
     """Raise `SettingsError` where what scores is not installed, or has no use for `address`."""
     if address and bulk.engine == "local":

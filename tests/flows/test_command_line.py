@@ -4,12 +4,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import httpx
 import pytest
 
 from digitline import errors
 from digitline.home import Home
 from digitline.learning.recipe import recipe_knobs
+from flows import command_line
 
 # What a command may not load before it needs it: each costs a good part of a second.
 SLOW = ("prefect", "sklearn", "pandas", "cv2", "pyarrow", "seaborn")
@@ -93,6 +96,44 @@ def test_mistakes_end_in_one_line_and_a_code_of_their_own(
 
 
 @pytest.mark.usefixtures("home")
+@pytest.mark.parametrize(
+    "fault",
+    [
+        httpx.ConnectError("[Errno 111] Connection refused"),
+        httpx.ReadTimeout(""),
+        httpx.HTTPStatusError(
+            "locked", request=httpx.Request("GET", "http://x"), response=httpx.Response(503)
+        ),
+    ],
+    ids=lambda fault: type(fault).__name__,
+)
+def test_a_server_that_goes_away_is_told_of(
+    fault: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def lose_server(*_: object, **__: object) -> None:
+        # As Prefect wraps it where a task is to begin.
+        raise RuntimeError("Unable to acquire concurrency slots") from fault
+
+    monkeypatch.setenv("PREFECT_API_URL", "http://somebody:secret@127.0.0.1:4200/api")
+    monkeypatch.setattr(command_line, "app", SimpleNamespace(meta=lose_server))
+    assert command_line.exit_code(["score", "scans"]) == errors.OrchestrationError.exit_code
+    told = capsys.readouterr().err
+    assert told.startswith("digitline: error: Prefect's server has stopped answering: http://")
+    assert "the same command takes the run up again" in told
+    assert "secret" not in told
+
+
+def test_what_the_server_has_no_part_in_stays_unexpected(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(command_line, "app", SimpleNamespace(meta=fail))
+    assert command_line.exit_code(["score", "scans"]) == command_line.UNEXPECTED_ERROR
+    assert "unexpected ZeroDivisionError" in capsys.readouterr().err
+
+
 def test_debug_shows_the_traceback() -> None:
     done = digitline("ingest", "/nowhere", "--to", "it", "--debug")
     assert "Traceback" in done.stderr
