@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from random import Random
+from textwrap import shorten
 
 import pytest
 
@@ -135,7 +136,7 @@ class _Trial:
         self.note.seconds += time.monotonic() - self.began
         if not SCALE or not isinstance(error, Exception):
             return False
-        words = " ".join(str(error).split()) or type(error).__name__
+        words = shorten(str(error), 600, placeholder=" ...") or type(error).__name__
         self.note.failures.append(f"{self.note.name}, from case {self.round.first}: {words}")
         return True
 

@@ -50,9 +50,9 @@ def frozen(machine: Machine, dice: Random) -> Iterator[None]:
     os.killpg(note.pid, signal.SIGSTOP)
     try:
         time.sleep(dice.uniform(1, 20))
-        yield
     finally:
         os.killpg(note.pid, signal.SIGCONT)
+    yield
 
 
 @contextmanager
