@@ -19,7 +19,8 @@ def prune_home(*, dry_run: Switch = False, all_: Switch = False) -> None:
 
     The champion, every champion before it, and what any of them or a job goes on from are never
     deleted; nor is anything that a run is at work on. Of a home on an object store, what goes from
-    this machine goes from there as well, and files there that nothing has referred to since long.
+    this machine goes from there as well; files there that nothing refers to, and that have been
+    there for longer than `retention.unfinished`, are deleted by the prune after that.
 
     Parameters
     ----------
