@@ -13,7 +13,7 @@ from digitline.learning.committee import join
 # Three that have seen different junk agree on what is strange beyond it better than one does.
 MEMBERS = 3
 _UNITS = 64
-_EPOCHS = 8
+_EPOCHS = 16
 
 Rows = NDArray[np.float32]
 

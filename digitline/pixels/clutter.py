@@ -19,6 +19,9 @@ _CROWD: Final = 15
 _WINDING: Final = 1.25
 _LONG: Final = 0.15
 _NARROW: Final = 0.05
+_LEVEL: Final = 0.7
+_ALIKE: Final = 0.6
+_WHOLE: Final = 0.35
 
 
 @dataclass(frozen=True)
@@ -201,8 +204,7 @@ def _beside(pieces: _Pieces, inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """
     left, right = pieces.left[inside].min(), pieces.right[inside].max()
     top, bottom = pieces.top[inside].min(), pieces.bottom[inside].max()
-    shared = np.minimum(pieces.bottom, bottom) - np.maximum(pieces.top, top)
-    alike = shared > 0.7 * (np.maximum(pieces.bottom, bottom) - np.minimum(pieces.top, top))
+    alike = _level(pieces, top, bottom) > _LEVEL
     clear = np.maximum(left - pieces.right, pieces.left - right) > 0.04 * (bottom - top)
     middle = pieces.frame[1] / 2
     centred = abs((left + right) / 2 - middle) < 0.04 * pieces.frame[1]
@@ -223,11 +225,20 @@ def _doubt(pieces: _Pieces, kept: NDArray[np.bool_], coarse: NDArray[np.bool_], 
         return "page"
     top, bottom = pieces.top[kept].min(), pieces.bottom[kept].max()
     left, right = pieces.left[kept].min(), pieces.right[kept].max()
-    tall = pieces.height > 0.5 * (bottom - top)
     apart = np.minimum(pieces.right, right) - np.maximum(pieces.left, left) < 0
+    tall = pieces.height > 0.5 * (bottom - top)
     line = (pieces.width < _NARROW) & (pieces.height > 0.5 * pieces.frame[0])
-    rivals = inner & tall & apart & ~kept & ~line
-    return "several" if rivals.any() else ""
+    # What comes in from the sides is mostly a part of a neighbour; this may be all of it.
+    alike = _level(pieces, top, bottom) > _ALIKE
+    whole = pieces.width > _WHOLE * (bottom - top)
+    rivals = (inner & tall & (~line | alike)) | (coarse & alike & whole)
+    return "several" if (rivals & apart & ~kept).any() else ""
+
+
+def _level(pieces: _Pieces, top: float, bottom: float) -> NDArray[np.float64]:
+    """Tell how far pieces stand on one line with what lies between `top` and `bottom`, up to 1."""
+    shared = np.minimum(pieces.bottom, bottom) - np.maximum(pieces.top, top)
+    return np.asarray(shared / (np.maximum(pieces.bottom, bottom) - np.minimum(pieces.top, top)))
 
 
 def _is_page(pieces: _Pieces, inner: NDArray[np.bool_], mask: Plane) -> bool:

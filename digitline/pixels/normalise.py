@@ -18,7 +18,7 @@ from digitline.pixels.strokes import even_strokes, stroke_width
 
 Pictures: TypeAlias = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
 
-NORMALISER: Final = "6"
+NORMALISER: Final = "7"
 
 _SIDE: Final = 28
 _BOX: Final = 20

@@ -263,6 +263,7 @@ def draw_a_disc() -> Picture:
         (np.full((50, 70), 200, np.uint8), {"blank"}),
         (write("47", 160), {"several"}),
         (write("47", 160)[30:100, 14:130], {"several"}),
+        (write("47", 160)[:, :100], {"several"}),
         (write("385", 220), {"several", "page"}),
         (write_a_page(), {"page"}),
         (draw_a_disc(), {"solid"}),
@@ -275,6 +276,10 @@ def draw_a_disc() -> Picture:
 @pytest.mark.parametrize("turned", [False, True])
 def test_what_is_no_digit_is_in_doubt(picture: Picture, doubts: set[str], *, turned: bool) -> None:
     assert doubt_of(~picture if turned else picture) in doubts
+
+
+def test_a_part_of_a_neighbour_leaves_no_doubt() -> None:
+    assert doubt_of(write("47", 160)[:, :82]) == ""
 
 
 def test_tiny_pictures_keep_their_wide_strokes() -> None:
