@@ -4,6 +4,7 @@ import base64
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from pathlib import Path
 
@@ -166,6 +167,7 @@ def render_page(template: str, *, script: str | None = None, **content: object) 
     return page.render(policy=_policy(style, code), style=style, script=code, **content)
 
 
+@cache
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("digitline.report"),

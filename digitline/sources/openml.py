@@ -10,7 +10,6 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.datasets import fetch_openml
 
 from digitline.errors import DataError, SourceError
 from digitline.sources.idx import encode_png, name_image
@@ -64,6 +63,8 @@ def open_openml(
 
 
 def _fetch(cache: Path | None) -> Fetched:
+    from sklearn.datasets import fetch_openml  # noqa: PLC0415 - slow to load, and seldom needed
+
     return cast(
         "Fetched",
         fetch_openml(

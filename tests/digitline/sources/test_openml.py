@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from digitline.errors import DataError, SourceError
-from digitline.sources import openml
 from digitline.sources.openml import open_openml
 from digitline.sources.recognise import open_source
 
@@ -74,7 +73,7 @@ def test_asks_scikit_learn_for_the_right_thing(
         asked.update(options, name=name)
         return stand_in()
 
-    monkeypatch.setattr(openml, "fetch_openml", fetch_openml)
+    monkeypatch.setattr("sklearn.datasets.fetch_openml", fetch_openml)
     with pytest.raises(DataError):
         open_source("openml:mnist_784", cache=tmp_path)
     assert asked["name"] == "mnist_784"
