@@ -13,6 +13,7 @@ from digitline import errors
 from digitline.home import Home
 from digitline.learning.recipe import recipe_knobs
 from flows import command_line
+from flows.command_line import exit_code
 
 # What a command may not load before it needs it: each costs a good part of a second.
 SLOW = ("prefect", "sklearn", "pandas", "cv2", "pyarrow", "seaborn")
@@ -81,17 +82,21 @@ def test_no_model_yet_says_what_to_do() -> None:
         (["models", "show"], {}, 6, "digitline retrain"),
         (["models", "promote", "m0042"], {}, 6, "m0042"),
         (["models", "rollback"], {}, 6, "champion"),
-        (["retrain"], {"PREFECT_API_URL": "http://127.0.0.1:9/api"}, 13, "127.0.0.1:9"),
     ],
 )
 def test_mistakes_end_in_one_line_and_a_code_of_their_own(
-    home: Home, arguments: list[str], environment: dict[str, str], code: int, words: str
+    home: Home,
+    arguments: list[str],
+    environment: dict[str, str],
+    code: int,
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    done = digitline(*arguments, **environment)
-    assert done.returncode == code, done.stderr
-    assert done.stderr.startswith("digitline: error: ")
-    assert done.stderr.count("\n") == 1
-    assert words in done.stderr
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert exit_code(arguments) == code
+    check_complaint(capsys.readouterr().err, words)
     assert not list((home.root / "data").glob("*")) if (home.root / "data").exists() else True
 
 
@@ -134,6 +139,20 @@ def test_what_the_server_has_no_part_in_stays_unexpected(
     assert "unexpected ZeroDivisionError" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("home")
+def test_a_server_that_is_not_there_ends_the_process_in_the_same_way() -> None:
+    done = digitline("retrain", PREFECT_API_URL="http://127.0.0.1:9/api")
+    assert done.returncode == errors.OrchestrationError.exit_code
+    check_complaint(done.stderr, "127.0.0.1:9")
+
+
+def check_complaint(told: str, words: str) -> None:
+    assert told.startswith("digitline: error: ")
+    assert told.count("\n") == 1
+    assert words in told
+
+
+@pytest.mark.usefixtures("home")
 def test_debug_shows_the_traceback() -> None:
     done = digitline("ingest", "/nowhere", "--to", "it", "--debug")
     assert "Traceback" in done.stderr

@@ -1,4 +1,4 @@
-"""`digitline doctor` on a home that retraining, scoring, review and pruning have been through."""
+"""`digitline doctor` on a home that scoring, review, promotion and pruning have been through."""
 
 import csv
 import json
@@ -18,58 +18,68 @@ from digitline.commit import drafting
 from digitline.home import Home
 from digitline.keeping.checkup import examine, list_exams
 from digitline.keeping.fault import Checkup
+from digitline.learning.parts import Origin
+from digitline.learning.split import Shares
 from digitline.models.card import Facts, golden_pixels
 from digitline.models.registry import Registry
 from digitline.models.rotation import rotate
+from digitline.pixels.decode import Limits
 from digitline.report.index import rebuild_index
+from digitline.sources.checks import Checks
 from flows.command_line import exit_code
 from flows.commands.doctor import AILING
+from tasks.ingest import ingest_source
+from tasks.normalise import normalise_rows
+from tasks.split import split_by_digest
+from tasks.suspect import suspect_labels
+from tests.conftest import Scans
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
-RECIPE = "hidden = [16]\nepochs = 6\nbatch = 50\nrate = 0.01\n"
-SETTINGS = {
-    "DIGITLINE_GATE__MIN_ACCURACY": "0.3",
-    "DIGITLINE_MAX_ERROR": "60%",
-    "DIGITLINE_AUDIT": "10",
-    "DIGITLINE_BULK__WORKERS": "1",
-}
+SETTINGS = {"DIGITLINE_THRESHOLD": "0.9", "DIGITLINE_BULK__WORKERS": "1"}
 
 
 @pytest.fixture(scope="module")
 def lived_in(
-    prefect_server: None,
+    session_scans: Scans,
     mnist: tuple[list[bytes], NDArray[np.int64]],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
-    """Retrain, score, import corrections, promote, roll back, rotate the keys and prune."""
-    from flows.retrain import retrain  # noqa: PLC0415 - slow to load
-    from flows.score import score  # noqa: PLC0415 - the same
+    """Prepare data, score, import corrections, promote, roll back, rotate the keys and prune."""
+    from flows.score import score  # noqa: PLC0415 - slow to load
 
     place = tmp_path_factory.mktemp("doctor")
     for number, (content, label) in enumerate(zip(*mnist, strict=True)):
-        part = place / (f"labelled/{label}" if number < 900 else "scans")
+        part = place / (f"labelled/{label}" if number < 300 else "scans")
         part.mkdir(parents=True, exist_ok=True)
         (part / f"{number:04d}.png").write_bytes(content)
-        if number == 930:
+        if number == 330:
             break
-    (place / "tiny.toml").write_text(RECIPE)
+    home = Home(Path(shutil.copytree(session_scans.home.root, place / "home")))
+    _prepare(place / "labelled", home)
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {**SETTINGS, "DIGITLINE_HOME": str(place / "home")}.items():
+        for name, value in {**SETTINGS, "DIGITLINE_HOME": str(home.root)}.items():
             patch.setenv(name, value)
-        retrain([str(place / "labelled")], recipe=str(place / "tiny.toml"), promote="force")
-        first = score(str(place / "scans"), job="mail")
-        score(str(place / "scans"), out=place / "elsewhere", kind="csv")
+        score(str(place / "scans"), job="mail", out=place / "elsewhere", kind="csv")
         sheet = place / "sheet.csv"
-        assert run(["review", "export", first.report.parent.name, "--out", str(sheet)]) == 0
+        assert run(["review", "export", session_scans.run, "--out", str(sheet)]) == 0
         _fill_in(sheet)
         assert run(["review", "import", str(sheet)]) == 0
-        _register_again(Home(place / "home"))
+        _register_again(home)
         assert run(["models", "promote", "m0002"]) == 0
         assert run(["models", "rollback"]) == 0
         assert run(["keys", "rotate"]) == 0
         assert run(["prune"]) == 0
-    return place / "home"
+    return home.root
+
+
+def _prepare(labelled: Path, home: Home) -> None:
+    """Do what a retraining does before it trains: ingest, normalise, suspect and split."""
+    data = ingest_source.fn(str(labelled), home, Checks(), Limits())
+    rows = normalise_rows.fn(data.directory, home.normalised, Limits())
+    suspect_labels.fn(data.directory, rows.directory, home.normalised)
+    origin = Origin(data.directory.name, rows.directory / "train.parquet")
+    split_by_digest.fn([origin], home.splits, Shares())
 
 
 def run(arguments: list[str]) -> int:

@@ -26,6 +26,7 @@ from digitline.errors import (
 )
 from digitline.home import Home
 from digitline.judging.certificate import certify
+from digitline.keeping.checkup import examine, list_exams
 from digitline.models.card import Corrections
 from digitline.models.registry import Registry
 from digitline.pixels.decode import Limits
@@ -188,6 +189,7 @@ def test_corrections_of_people_are_learned_from_next(
     assert metrics["audit"]["n"] == min(30, scored.counts.accept)
     assert f"{len(rows) - 1} images</b> that people looked at" in again.report.read_text()
     assert retrain([str(labelled)], recipe=recipe).verdict == "unchanged"
+    assert examine(trained, list_exams(trained), lambda *_: None).faults == ()
 
 
 def test_second_retraining_at_once_is_turned_away(home: Home, labelled: Path) -> None:

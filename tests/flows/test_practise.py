@@ -18,6 +18,7 @@ from digitline.pixels.normalise import NORMALISER
 from digitline.pixels.practice import practise_lesson
 from digitline.rows import normalised_batch, normalised_schema, read_labelled, write_rows
 from flows.retrain import retrain
+from tasks import practise
 from tasks.practise import _choose, practise_rows
 
 Mnist = tuple[list[bytes], NDArray[np.int64]]
@@ -38,17 +39,21 @@ def train(mnist: Mnist, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return paths
 
 
-def test_processes_make_what_one_would_have_made(train: list[Path], tmp_path: Path) -> None:
-    practised = practise_rows.fn(train, "digest", 520, 3, tmp_path)
-    made = [practise_lesson(lesson, 3) for lesson in _choose(train, 520)]
+def test_processes_make_what_one_would_have_made(
+    train: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(practise, "_LESSON", 40)
+    practised = practise_rows.fn(train, "digest", 100, 3, tmp_path)
+    made = [practise_lesson(lesson, 3) for lesson in _choose(train, 100)]
+    assert len(made) == 4
     digits, labels = read_labelled(practised.path)
     np.testing.assert_array_equal(
         digits, np.concatenate([one.digits for one in made]).reshape(-1, 784)
     )
     np.testing.assert_array_equal(labels, np.concatenate([one.labels for one in made]))
-    assert practised.rows.rows == len(labels) <= 2 * 520
+    assert practised.rows.rows == len(labels) <= 2 * 100
     written = practised.path.stat().st_mtime_ns
-    assert practise_rows.fn(train, "digest", 520, 3, tmp_path) == practised
+    assert practise_rows.fn(train, "digest", 100, 3, tmp_path) == practised
     assert practised.path.stat().st_mtime_ns == written
     assert read_manifest(practised.path.parent) is not None
     assert practised.digits == tuple(np.bincount(labels, minlength=10))
@@ -58,10 +63,11 @@ PRACTISE = """
 import sys
 from multiprocessing import active_children
 from pathlib import Path
-from tasks.practise import _make
+from tasks import practise
 
 if __name__ == "__main__":
-    made = _make([Path(name) for name in sys.argv[1:]], 600, 0)
+    practise._LESSON = 20
+    made = practise._make([Path(name) for name in sys.argv[1:]], 600, 0)
     next(made)
     print(*(child.pid for child in active_children()), flush=True)
     sys.stdin.read()
@@ -110,7 +116,7 @@ def test_another_count_of_practice_rows_is_another_model(
     mnist: Mnist, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = home.root / "tiny.toml"
-    recipe.write_text("hidden = [32]\nepochs = 10\nbatch = 25\nrate = 0.01\n")
+    recipe.write_text("hidden = [32]\nepochs = 3\nbatch = 25\nrate = 0.01\n")
     folder = home.root / "digits"
     for number in range(600):
         place = folder / str(mnist[1][number]) / f"{number}.png"

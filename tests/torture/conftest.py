@@ -22,7 +22,7 @@ from tests.torture.changes import (
     register_again,
     save_checkpoint,
 )
-from tests.torture.nursery import Nursery
+from tests.torture.nursery import FLOWS, Nursery
 
 SHARDS, ROWS = 8, 12
 
@@ -32,17 +32,17 @@ def nursery(prefect_server: None) -> Iterator[Nursery]:
     """Give a warm process whose runs talk to the session's server."""
     from prefect.settings import get_current_settings
 
-    with Nursery({"PREFECT_API_URL": str(get_current_settings().api.url)}) as nursery:
+    attacks = ("changes", "test_mutated_data", "test_hostile_models")
+    loaded = (*FLOWS, "tasks.normalise", *(f"tests.torture.{name}" for name in attacks))
+    url = str(get_current_settings().api.url)
+    with Nursery({"PREFECT_API_URL": url}, loaded) as nursery:
         yield nursery
 
 
 @pytest.fixture(scope="session")
-def cradle() -> Iterator[Nursery]:
-    """Give a warm process whose runs need no server."""
-    attacks = ("changes", "test_mutated_data", "test_hostile_models")
-    loaded = ("tasks.normalise", *(f"tests.torture.{name}" for name in attacks))
-    with Nursery({}, loaded) as nursery:
-        yield nursery
+def cradle(nursery: Nursery) -> Nursery:
+    """Give a warm process for runs that need no server: to warm another would take seconds."""
+    return nursery
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ Loading Prefect and scikit-learn takes seconds. A run that is forked from a proc
 them, and has begun nothing, is the same run, only sooner under way.
 """
 
+import fcntl
 import gc
 import importlib
 import json
@@ -20,9 +21,10 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing import util
 from pathlib import Path
 from types import TracebackType
-from typing import Final, NoReturn, Self
+from typing import Any, Final, NoReturn, Self
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 COMMAND_LINE: Final = "flows.command_line:main"
@@ -195,6 +197,8 @@ def _become(call: str, arguments: list[str], environment: dict[str, str], log: s
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
     os.environ.update(environment)
+    if call == COMMAND_LINE:
+        _keep_an_embryo()
     if "FUSE" in environment:
         from tests.torture.fuse import lay
 
@@ -207,6 +211,49 @@ def _become(call: str, arguments: list[str], environment: dict[str, str], log: s
     code = function(arguments)
     sys.stdout.flush()
     os._exit(code)  # to take apart all that was loaded costs more than the call
+
+
+def _keep_an_embryo() -> None:
+    """Let the server that the run's workers are forked from be born of the warm process, too.
+
+    It is what `multiprocessing` would start anew, which loads the same for as long as a short run
+    takes: a process of the run, which does nothing before it is asked for.
+    """
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    pid = os.fork()
+    if pid == 0:
+        ours.close()
+        _hatch(theirs)
+    theirs.close()
+    start_anew = util.spawnv_passfds
+
+    def start(path: bytes, args: Sequence[Any], passfds: Sequence[int]) -> int:
+        command = str(args[-1])
+        if not command.startswith("from multiprocessing.forkserver") or ours.fileno() < 0:
+            return start_anew(path, args, passfds)
+        socket.send_fds(ours, [json.dumps((command, [*passfds])).encode()], passfds)
+        ours.close()  # a second one is started as usual
+        return pid
+
+    util.spawnv_passfds = start
+
+
+def _hatch(connection: socket.socket) -> NoReturn:
+    """Wait to be told what to do, and which descriptors it takes; end where nobody does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # as that server does
+    message, passed, _, _ = socket.recv_fds(connection, 1 << 16, 8)
+    connection.close()
+    if not message:
+        os._exit(0)
+    command, expected = json.loads(message)
+    above = [fcntl.fcntl(descriptor, fcntl.F_DUPFD, max(expected) + 1) for descriptor in passed]
+    for descriptor in passed:
+        os.close(descriptor)
+    for descriptor, number in zip(above, expected, strict=True):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    exec(command, {})  # noqa: S102 - what `python -c` would do with it
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -83,9 +83,10 @@ def check_end(run: Run, word: signal.Signals) -> None:
 def running(run: Run) -> list[str]:
     """Name the flow runs of a command that Prefect takes for running still."""
     from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
 
+    names = re.findall(r"Flow run '([^']+)'", run.said)
     with get_client(sync_client=True) as client:
-        flow_runs = client.read_flow_runs(limit=200)
-    names = set(re.findall(r"Flow run '([^']+)'", run.said))
-    left = [each for each in flow_runs if each.state is None or not each.state.is_final()]
-    return [each.name for each in left if each.name in names]
+        named = FlowRunFilter(name=FlowRunFilterName(any_=names))
+        flow_runs = client.read_flow_runs(flow_run_filter=named)
+    return [each.name for each in flow_runs if each.state is None or not each.state.is_final()]
