@@ -85,6 +85,9 @@ class Settings(BaseSettings):
     practice: int = Field(
         12_000, ge=0, description="training digits to practise on as realistic pictures as well"
     )
+    practice_weight: float = Field(
+        0.7, gt=0, le=1000, description="how much a practice picture counts in training"
+    )
     max_error: Rate = Field(
         0.001, gt=0, le=1, description="share of accepted answers that may be wrong"
     )
@@ -92,7 +95,7 @@ class Settings(BaseSettings):
         0.95, gt=0.5, lt=1, description="confidence level at which `max_error` is certified"
     )
     odd: Rate = Field(
-        0.02, gt=0, lt=0.5, description="share of digits that may be taken for something else"
+        0.016, gt=0, lt=0.5, description="share of digits that may be taken for something else"
     )
     threshold: float | None = Field(
         None,

@@ -152,7 +152,9 @@ class Prepared:
     def train(self, weights: Mapping[str, float]) -> list[Part]:
         """List all that is trained on, weighed by the name of the data set."""
         parts = [Part(path, weights.get(name, 1)) for name, path in self.split.train.items()]
-        return parts if self.practice is None else [*parts, Part(self.practice.path)]
+        if self.practice is None:
+            return parts
+        return [*parts, Part(self.practice.path, weights.get(report_data.PRACTICE, 1))]
 
 
 @flow(persist_result=False)
@@ -269,12 +271,16 @@ def _plan(prepared: Prepared, settings: Settings) -> Plan:
         recipe=load_recipe(settings.recipe),
         seed=settings.seed,
         code=code_digest(),
-        weights={
-            name: weight
-            for name, weight in settings.weights.items()
-            if name in prepared.data_sets and weight != 1
-        },
+        weights=_weights(prepared, settings),
     )
+
+
+def _weights(prepared: Prepared, settings: Settings) -> dict[str, float]:
+    """Give what the rows of each data set count, of those that do not count 1."""
+    weights = {name: settings.weights.get(name, 1) for name in prepared.data_sets}
+    if prepared.practice is not None:
+        weights[report_data.PRACTICE] = settings.practice_weight
+    return {name: weight for name, weight in weights.items() if weight != 1}
 
 
 def _corrections(prepared: Prepared, settings: Settings) -> Corrections | None:

@@ -112,7 +112,7 @@ def test_rows_are_taken_evenly_and_once(train: list[Path], count: int) -> None:
 
 
 @pytest.mark.usefixtures("prefect_server")
-def test_another_count_of_practice_rows_is_another_model(
+def test_practice_rows_and_what_they_count_are_part_of_the_plan(
     mnist: Mnist, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = home.root / "tiny.toml"
@@ -125,12 +125,15 @@ def test_another_count_of_practice_rows_is_another_model(
     monkeypatch.setenv("DIGITLINE_GATE__MIN_ACCURACY", "0.1")
     monkeypatch.setenv("DIGITLINE_MAX_ERROR", "70%")
     verdicts = []
-    for count in ("40", "40", "0"):
+    for count, weight in (("40", "1"), ("40", "1"), ("40", "2"), ("0", "2")):
         monkeypatch.setenv("DIGITLINE_PRACTICE", count)
+        monkeypatch.setenv("DIGITLINE_PRACTICE_WEIGHT", weight)
         verdicts.append(retrain([str(folder)], recipe=str(recipe), promote="force"))
-    assert [one.verdict == "unchanged" for one in verdicts] == [False, True, False]
+    assert [one.verdict == "unchanged" for one in verdicts] == [False, True, False, False]
     registry = Registry(home.models, home.keys)
-    with_practice = registry.card(verdicts[0].version).data.practice
-    assert with_practice is not None
-    assert 60 <= with_practice.rows <= 80
-    assert registry.card(verdicts[2].version).data.practice is None
+    first, _, weighed, without = (registry.card(verdict.version) for verdict in verdicts)
+    assert first.data.practice is not None
+    assert 60 <= first.data.practice.rows <= 80
+    assert (first.data, first.weights) == (weighed.data, {})
+    assert weighed.weights == {"practice": 2}
+    assert (without.data.practice, without.weights) == (None, {})
