@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.sorting import ArtifactSort, FlowRunSort, LogSort, TaskRunSort
 
 from digitline.errors import OrchestrationError
 from digitline.home import Home
@@ -42,15 +43,15 @@ def run(arguments: list[str]) -> int:
 
 
 def told_by_prefect() -> str:
-    """Read all that Prefect's server knows of its runs."""
+    """Read all that Prefect's server knows of its latest runs."""
     with get_client(sync_client=True) as client:
         return "".join(
             each.model_dump_json()
             for found in (
-                client.read_flow_runs(),
-                client.read_task_runs(),
-                client.read_artifacts(),
-                client.read_logs(),
+                client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC),
+                client.read_task_runs(sort=TaskRunSort.EXPECTED_START_TIME_DESC),
+                client.read_artifacts(sort=ArtifactSort.CREATED_DESC),
+                client.read_logs(sort=LogSort.TIMESTAMP_DESC),
             )
             for each in found
         )

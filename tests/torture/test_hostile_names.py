@@ -206,12 +206,14 @@ def check_sheet(nursery: Nursery, sheet: Path, settings: dict[str, str]) -> None
 
 
 def check_prefect() -> None:
-    """Look for markup in what Prefect's pages would show."""
+    """Look for markup in what Prefect's pages would show, the latest first."""
     from prefect.client.orchestration import get_client
+    from prefect.client.schemas.sorting import ArtifactSort, LogSort
 
     with get_client(sync_client=True) as client:
-        shown = [artifact.data for artifact in client.read_artifacts()]
-        shown += [log.message for log in client.read_logs()]
+        artifacts = client.read_artifacts(sort=ArtifactSort.CREATED_DESC)
+        shown = [artifact.data for artifact in artifacts]
+        shown += [log.message for log in client.read_logs(sort=LogSort.TIMESTAMP_DESC)]
     for text in map(str, shown):
         # A picture of our own may be shown; a name is no markup.
         assert "<script" not in text.lower(), text
