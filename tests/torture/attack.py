@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from random import Random
-from textwrap import shorten
 
 import pytest
 
@@ -27,6 +26,7 @@ TABLE = ROOT / "bench" / "torture.md"
 SEED = int(os.environ.get("TORTURE_SEED", "0"))
 # Share of the whole numbers; nothing for the small part of `make test`.
 SCALE = float(os.environ.get("TORTURE", "0"))
+_MOST = 600  # letters that are told of a failure
 
 _HEAD = """# Torture
 
@@ -136,7 +136,7 @@ class _Trial:
         self.note.seconds += time.monotonic() - self.began
         if not SCALE or not isinstance(error, Exception):
             return False
-        words = shorten(str(error), 600, placeholder=" ...") or type(error).__name__
+        words = _abridge(" ".join(str(error).split())) or type(error).__name__
         self.note.failures.append(f"{self.note.name}, from case {self.round.first}: {words}")
         return True
 
@@ -148,6 +148,11 @@ def code_digest() -> str:
         for path in sorted((ROOT / room).rglob("*.py")):
             digest.update(path.read_bytes())
     return digest.hexdigest()[:8]
+
+
+def _abridge(words: str) -> str:
+    """Leave out the middle of what is too long: how it began and how it ended tell most."""
+    return words if len(words) <= _MOST else f"{words[: _MOST // 2]} ... {words[-_MOST // 2 :]}"
 
 
 def write_table() -> None:
