@@ -63,12 +63,13 @@ def published(place: Address) -> dict[str, bytes]:
     return {name: read_object(place / name).data for name in manifest.names}
 
 
-def test_from_bucket_to_bucket_is_as_from_disk_to_disk(
+def test_from_bucket_to_bucket_on_a_cluster_is_as_from_disk_to_disk_here(
     images: Path, store: Endpoint, home: Home, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     local = score(str(images), out=tmp_path / "out", threshold=0.9)
     store.use("failing")
-    done = score(str(store.place / "scans"), out=str(store.place / "out"), threshold=0.9)
+    bucket = (str(store.place / "scans"), str(store.place / "out"))
+    done = score(*bucket, threshold=0.9, engine="dask", workers=2)
     assert done.published == str(store.place / "out")
     assert done.counts == local.counts
     assert done.counts.error == 3
@@ -77,7 +78,7 @@ def test_from_bucket_to_bucket_is_as_from_disk_to_disk(
         name: (tmp_path / "out" / name).read_bytes() for name in names
     }
     with pytest.raises(StorageError, match="the place is not empty"):
-        score(str(store.place / "scans"), out=str(store.place / "out"), threshold=0.9)
+        score(*bucket, threshold=0.9)
     told = "".join(capfd.readouterr())
     written = [path.read_bytes() for path in home.root.rglob("*") if path.is_file()]
     kept = [read_object(store.place / one.key).data for one in list_objects(store.place)]
