@@ -33,7 +33,7 @@ def test_one_machine_trains_and_another_scores(
         place = tmp_path / "labelled" / str(labels[number]) / f"{number}.png"
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(contents[number])
-    (tmp_path / "tiny.toml").write_text("hidden = [32]\nepochs = 6\nbatch = 50\nrate = 0.01\n")
+    (tmp_path / "tiny.toml").write_text("hidden = [32]\nepochs = 12\nbatch = 50\nrate = 0.01\n")
     monkeypatch.setenv("DIGITLINE_HOME", str(store.place / "home"))
     monkeypatch.setenv("DIGITLINE_GATE__MIN_ACCURACY", "0.3")
     monkeypatch.setenv("DIGITLINE_MAX_ERROR", "25%")

@@ -41,8 +41,13 @@ def test_ctrl_c_stops_all() -> None:
             os.kill(os.getpid(), signal.SIGINT)
         return wait_for(stop)
 
-    with pytest.raises(KeyboardInterrupt):
-        side_by_side(interrupt, 2)
+    # A shell's background jobs begin with Ctrl-C ignored, and tests may be one.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            side_by_side(interrupt, 2)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_several_leave_each_other_a_core() -> None:
