@@ -5,19 +5,15 @@ import io
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -56,7 +52,6 @@ os.environ["DIGITLINE_PRACTICE"] = "0"
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 threadpool_limits(1)
 
-SERVER = pytest.StashKey[str]()
 STARTUP_TIMEOUT = 600  # seconds; a busy machine is slow
 
 KEY_ID, SECRET = "AKIAEXAMPLEOFATEST", "a-secret-that-nobody-may-tell"
@@ -103,74 +98,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:  # noqa
     return Scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_configure_node(node: Any) -> None:  # noqa: ANN401 - xdist's, which has no types
-    """Let all processes of xdist use one server, for it takes long to start."""
-    node.workerinput["prefect_server"] = _serve_prefect(node.config)
-
-
-def _serve_prefect(config: pytest.Config) -> str:
-    """Start the server that Prefect's test harness would, until the end; give its address."""
-    if SERVER not in config.stash:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        place = tempfile.mkdtemp(prefix="digitline-prefect-")
-        harness = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1"}
-        patient = {"PREFECT_SERVER_DATABASE_TIMEOUT": "60"}  # two processes write at once
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "uvicorn", "--log-level", "error", "--port", str(port)),
-                *("--factory", "prefect.server.api.server:create_app"),
-            ],
-            env={**os.environ, **harness, **patient, "PREFECT_HOME": place},
-        )
-
-        def stop() -> None:
-            process.terminate()
-            process.wait()
-            shutil.rmtree(place, ignore_errors=True)
-
-        config.add_cleanup(stop)
-        config.stash[SERVER] = f"http://127.0.0.1:{port}/api"
-    return config.stash[SERVER]
-
-
-@contextmanager
-def _using(url: str) -> Iterator[None]:
-    """Talk to a server, in all threads, once it answers."""
-    from prefect import context  # noqa: PLC0415 - slow to load
-    from prefect.settings import PREFECT_API_URL, temporary_settings  # noqa: PLC0415 - the same
-
-    wanted = time.monotonic() + STARTUP_TIMEOUT
-    with httpx.Client() as client:
-        while True:
-            try:
-                client.get(f"{url}/health").raise_for_status()
-                break
-            except httpx.TransportError:
-                assert time.monotonic() < wanted, "Prefect's server does not answer"
-                time.sleep(0.1)
-    with (
-        temporary_settings({PREFECT_API_URL: url}),
-        context._temporary_global_settings_context(context.get_settings_context()),
-    ):
-        yield
-
-
 @pytest.fixture(scope="session")
-def prefect_server(request: pytest.FixtureRequest) -> Iterator[None]:
+def prefect_server() -> Iterator[None]:
     """Prefect's real API on a database of its own, started once a session.
 
     A server that `PREFECT_API_URL` names is used instead.
     """
     if os.environ.get("PREFECT_API_URL"):
         yield
-        return
-    shared = getattr(request.config, "workerinput", {}).get("prefect_server")
-    if shared is not None:
-        with _using(shared):
-            yield
         return
     from prefect.testing.utilities import prefect_test_harness  # noqa: PLC0415 - slow to load
 
