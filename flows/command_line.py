@@ -414,17 +414,30 @@ def exit_code(arguments: list[str]) -> int:
         return complain(f"{error} `digitline --help` shows what there is.", USAGE_ERROR)
     except DigitlineError as error:
         return complain(str(error), error.exit_code)
-    except _ToldToEnd:
-        return complain("told to end; the same command takes the run up again.", TOLD_TO_END)
-    except KeyboardInterrupt:
-        return complain("interrupted; the same command takes the run up again.", INTERRUPTED)
+    except KeyboardInterrupt as interruption:
+        return _complain_of_interruption(interruption)
     except Exception as error:  # noqa: BLE001 - the last place that can tell a person
         return _complain_of_unexpected(error)
+
+
+def _complain_of_interruption(interruption: KeyboardInterrupt) -> int:
+    if isinstance(interruption, _ToldToEnd):
+        return complain("told to end; the same command takes the run up again.", TOLD_TO_END)
+    return complain("interrupted; the same command takes the run up again.", INTERRUPTED)
+
+
+def _find_interruption(error: BaseException | None) -> KeyboardInterrupt | None:
+    """Find what an error came of: Prefect, interrupted as it starts a task, raises its own."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error
 
 
 def _complain_of_unexpected(error: Exception) -> int:
     from flows.orchestration import explain_silence
 
+    if interruption := _find_interruption(error):
+        return _complain_of_interruption(interruption)
     if silence := explain_silence(error):
         return complain(str(silence), silence.exit_code)
     kind = type(error).__name__

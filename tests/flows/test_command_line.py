@@ -1,6 +1,7 @@
 """The command line as a stranger would use it, in a process of its own."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -137,6 +138,45 @@ def test_what_the_server_has_no_part_in_stays_unexpected(
     monkeypatch.setattr(command_line, "app", SimpleNamespace(meta=fail))
     assert command_line.exit_code(["score", "scans"]) == command_line.UNEXPECTED_ERROR
     assert "unexpected ZeroDivisionError" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("word", "code", "told"),
+    [
+        (signal.SIGTERM, command_line.TOLD_TO_END, "told to end"),
+        (signal.SIGINT, command_line.INTERRUPTED, "interrupted"),
+    ],
+)
+def test_what_breaks_over_an_interruption_is_told_as_one(
+    word: signal.Signals,
+    code: int,
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from prefect import task  # noqa: PLC0415 - slow to load
+    from prefect.task_engine import SyncTaskRunEngine  # noqa: PLC0415 - the same
+
+    @task
+    def wait() -> None: ...
+
+    def begin(*_: object, **__: object) -> None:
+        try:
+            os.kill(os.getpid(), word)
+        finally:
+            assert SyncTaskRunEngine(wait).state  # as Prefect looks at a task that has not begun
+
+    monkeypatch.setattr(command_line, "app", SimpleNamespace(meta=begin))
+    before = [
+        signal.signal(signal.SIGTERM, command_line._end),
+        signal.signal(signal.SIGINT, signal.default_int_handler),
+    ]
+    try:
+        assert command_line.exit_code(["score", "scans"]) == code
+    finally:
+        for number, handler in zip((signal.SIGTERM, signal.SIGINT), before, strict=True):
+            signal.signal(number, handler)
+    assert capsys.readouterr().err.startswith(f"digitline: error: {told}")
 
 
 @pytest.mark.usefixtures("home")
