@@ -128,6 +128,13 @@ def is_address(text: object) -> bool:
     return str(text).startswith(SCHEME)
 
 
+def check_addresses(*places: object) -> None:
+    """Refuse an address that is none before anybody notes it: there may be credentials in it."""
+    for place in places:
+        if is_address(place):
+            Address.parse(str(place))
+
+
 def list_objects(folder: Address) -> Iterator[Object]:
     """List all that lies beneath an address, page by page, in the order of the keys' bytes."""
     yield from _list(folder.bucket, folder.prefix)

@@ -24,6 +24,7 @@ from digitline.judging.demands import Gate
 from digitline.keeping.retention import Retention
 from digitline.keeping.unattended import Notify, Server, Service
 from digitline.learning.split import Shares
+from digitline.objects import Address, is_address
 from digitline.pixels.decode import Limits
 from digitline.scoring.bulk import Bulk
 from digitline.sources.checks import Checks
@@ -133,9 +134,12 @@ class Settings(BaseSettings):
         return Home.at(self.home)
 
     @property
-    def inbox(self) -> Path:
-        """The folder whose new images are scored unattended."""
-        return self.places.root / self.service.inbox.expanduser()
+    def inbox(self) -> Path | Address:
+        """The folder, or what lies beneath an address, whose new images are scored unattended."""
+        inbox = self.service.inbox
+        if is_address(inbox):
+            return Address.parse(str(inbox))
+        return self.places.root / Path(inbox).expanduser()
 
     @classmethod
     def settings_customise_sources(

@@ -26,7 +26,6 @@ from flows.commands.serve import serve
 from flows.commands.server import server
 from flows.commands.shell import (
     Switch,
-    check_places,
     check_settings,
     complain,
     ending,
@@ -103,7 +102,8 @@ def ingest(source: str, /, *, to: str) -> None:
     ----------
     source
         IDX files (plain or .gz), a folder with a sub-folder a digit, a CSV manifest with the
-        columns file and label, Parquet as the Hugging Face hub serves it, or openml:mnist_784.
+        columns file and label, Parquet as the Hugging Face hub serves it: a path, or an address
+        such as s3://bucket/labelled; or openml:mnist_784.
     to
         Name of the data set.
     """
@@ -152,6 +152,9 @@ def retrain(
     start
         Weights to begin with: auto (the champion's where only new rows came), fresh, or a version.
     """
+    from digitline.objects import check_addresses
+
+    check_addresses(*sources)
     start_prefect(recipe=recipe, seed=seed, start=start)
     from flows.retrain import retrain as retrain_flow
 
@@ -229,6 +232,7 @@ def score(
     address
         Dask scheduler, such as tcp://10.0.0.7:8786; a cluster on this machine where none is given.
     """
+    from digitline.objects import check_addresses
     from flows.orchestration import require_engine
 
     rules = (length, check, codes, previous)
@@ -236,7 +240,7 @@ def score(
         return complain("--fields goes with no --job and no --since.", USAGE_ERROR)
     if not fields and any(rule is not None for rule in rules):
         return complain("what is legal is for --fields alone.", USAGE_ERROR)
-    check_places(source, out)
+    check_addresses(source, out)
     require_engine(check_settings(bulk={"engine": engine} if engine else {}).bulk, address)
     settings = start_prefect(threshold=threshold, max_error=max_error)
     allowed = None if max_error is None else settings.max_error

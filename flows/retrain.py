@@ -26,6 +26,7 @@ from digitline.learning.suspects import ISSUES, ISSUES_NAME, read_issues
 from digitline.models.card import Card, Corrections, Facts
 from digitline.models.card import Data as DataIdentity
 from digitline.models.registry import Registry
+from digitline.objects import check_addresses
 from digitline.pixels.normalise import NORMALISER
 from digitline.progress import watched_by
 from digitline.provenance import code_digest, digest_of, library_versions
@@ -170,8 +171,8 @@ def retrain(
     """Retrain on labelled sources, judge the result, and promote it where the gate lets it.
 
     Args:
-        sources: Data sets by name (`mnist` is embedded), or paths to ingest: IDX, folder, CSV,
-            Parquet.
+        sources: Data sets by name (`mnist` is embedded), or what to ingest, IDX, folder, CSV or
+            Parquet: a path, or an address such as s3://bucket/labelled.
         recipe: Recipe to train with, a name or a TOML file; the setting where none is given.
         seed: Seed of everything random; the setting where none is given.
         force: Train even where data, recipe, seed and code are the champion's.
@@ -185,6 +186,7 @@ def retrain(
             "a person can be asked only through a server of Prefect's",
             todo="Start one with `prefect server start` and name it with PREFECT_API_URL",
         )
+    check_addresses(*sources)
     settings = load_settings(recipe=recipe, seed=seed, start=start)
     home = settings.places
     with locked(home.lock("retrain"), "retrain"), watched_by(show_progress):

@@ -5,6 +5,7 @@ import logging
 import signal
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -67,8 +68,9 @@ def serve(settings: Settings) -> None:
     home = settings.places
     schedules = {job: plan_times(settings, job) for job in JOBS}
     with locked(home.lock("service"), "the service"):
-        if not settings.service.inbox.is_absolute():
-            settings.inbox.mkdir(parents=True, exist_ok=True)
+        inbox = settings.inbox
+        if isinstance(inbox, Path) and not Path(settings.service.inbox).is_absolute():
+            inbox.mkdir(parents=True, exist_ok=True)
         asyncio.run(_run(schedules, home))
 
 

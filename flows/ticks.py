@@ -81,7 +81,7 @@ def retrain_on_schedule() -> "State[Any]":
 
 @flow(name=f"{_PREFIX}inbox", persist_result=False, on_crashed=[bury])
 def score_inbox() -> "State[Any]":
-    """Score what is new in the folder that the setting `service.inbox` names.
+    """Score what is new in the folder, or beneath the address, that `service.inbox` names.
 
     The images stay where they are. Ends as `Unchanged` at once where neither the folder nor the
     champion has changed.

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from digitline.home import CHECKOUT, Home
+from digitline.objects import Address, is_address
 from digitline.pixels.decode import Limits
 from digitline.sources.checks import Checks
 from digitline.sources.dataset import Ingested, locate, read_committed
@@ -47,8 +48,11 @@ def _find_committed(source: str, data: Path) -> Ingested | None:
 
 
 def _name(source: str) -> str:
-    """Name a data set after its path, telling apart two of the same last part."""
-    place = str(Path(source).expanduser().resolve()) if Path(source).exists() else source
+    """Name a data set after its path or address, telling apart two of the same last part."""
+    if is_address(source):
+        place = str(Address.parse(source)).rstrip("/")
+    else:
+        place = str(Path(source).expanduser().resolve()) if Path(source).exists() else source
     last = re.sub(r"[^a-z0-9]+", "-", Path(source).stem.lower()).strip("-")[:40]
     return f"{last or 'data'}-{hashlib.sha256(place.encode()).hexdigest()[:8]}"
 

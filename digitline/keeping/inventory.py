@@ -14,10 +14,11 @@ from digitline.keeping.retention import Item, Kind
 from digitline.models.card import Card
 from digitline.models.registry import Registry
 from digitline.scoring.job import read_last
+from digitline.sources.bucket_copy import COPIES
 
 _RUN = re.compile(r"(?P<job>[a-z]+)-(?P<number>\d{4,})")
 _CACHE = re.compile(r"(?P<name>.+)-[0-9a-f]{16}")
-_SPLIT = re.compile(r"[0-9a-f]{16}")
+_DIGEST = re.compile(r"[0-9a-f]{16}")
 _DRAFT = re.compile(r"(?P<owner>[a-z]+-\d{4,}|m\d{4,})\..+")
 
 
@@ -35,6 +36,7 @@ def take_inventory(home: Home) -> tuple[Item, ...]:
         *_reports(home, cards, reigned),
         *_models(home, cards, reigned),
         *_caches(home),
+        *_copies(home),
         *_splits(home, cards, reigned),
         *_checkpoints(home),
     )
@@ -115,10 +117,16 @@ def _caches(home: Home) -> Iterator[Item]:
         yield _item("cache", path, match["name"], unfinished=read_manifest(path) is None)
 
 
+def _copies(home: Home) -> Iterator[Item]:
+    """List copies of sources in buckets: an ingest fetches again what it misses."""
+    for path, _ in _matching(home.downloads / COPIES, _DIGEST):
+        yield _item("cache", path, COPIES)
+
+
 def _splits(home: Home, cards: dict[str, Card], reigned: tuple[str, ...]) -> Iterator[Item]:
     """List splits: training goes on from the champion, or from the one before, by its rows."""
     needed = {cards[each].data.manifest: each for each in reigned[-2:] if each in cards}
-    for path, _ in _matching(home.splits, _SPLIT):
+    for path, _ in _matching(home.splits, _DIGEST):
         manifest = read_manifest(path)
         owner = None if manifest is None else needed.get(manifest.digest)
         yield _item(

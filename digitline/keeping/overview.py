@@ -1,19 +1,21 @@
 """How things stand: the champion, the last runs, the inbox, what waits for a person, the disk."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from digitline.errors import DigitlineError
+from digitline.errors import DigitlineError, SourceError
 from digitline.home import Home
 from digitline.keeping.glance import Drift, Glance, look_at_runs
 from digitline.keeping.inventory import size_of
 from digitline.keeping.memory import read_memory
 from digitline.models.registry import Registry
+from digitline.objects import Address
 from digitline.scoring.job import LastRun, read_last
+from digitline.sources.bucket import walk_bucket
 from digitline.sources.files import walk
 
 _LAST_RUNS = 5
@@ -44,10 +46,14 @@ class Held(Record):
 
 
 class Inbox(Record):
-    """The folder that is watched: images in it, and those that no run has scored yet."""
+    """What is watched, a folder or an address: images in it, and those that no run has scored yet.
 
-    folder: Path
+    `fault` says why it cannot be looked into.
+    """
+
+    folder: str
     there: bool
+    fault: str = ""
     images: int = 0
     waiting: int = 0
 
@@ -92,7 +98,7 @@ class Overview(Record):
     next_runs: tuple[NextRun, ...] = ()
 
 
-def survey(home: Home, inbox: Path, job: str) -> Overview:
+def survey(home: Home, inbox: Path | Address, job: str) -> Overview:
     """Look at everything there is a file about; `job` is the one that scores the `inbox`."""
     runs = tuple(look_at_runs(home))
     champion, fault = _champion(home)
@@ -141,27 +147,38 @@ def _held(home: Home, champion: Champion | None) -> Iterator[Held]:
             )
 
 
-def _inbox(home: Home, folder: Path, job: str) -> Inbox:
-    if not folder.is_dir():
-        return Inbox(folder=folder, there=False)
-    known = _known(home, read_last(home.jobs, job))
+def _inbox(home: Home, inbox: Path | Address, job: str) -> Inbox:
     images = waiting = 0
-    for found in walk(folder):
-        images += 1
-        scored = known.get(found.name)
-        waiting += scored is None or _written(found.path) > scored
-    return Inbox(folder=folder, there=True, images=images, waiting=waiting)
+    try:
+        for waits in _look_into(inbox, *_known(home, read_last(home.jobs, job))):
+            images += 1
+            waiting += waits
+    except DigitlineError as error:
+        return Inbox(folder=str(inbox), there=False, fault=str(error))
+    return Inbox(folder=str(inbox), there=True, images=images, waiting=waiting)
 
 
-def _known(home: Home, last: LastRun | None) -> dict[str, float]:
-    """Give the names that the job's last run has listed, and when it did."""
+def _look_into(inbox: Path | Address, known: Mapping[str, str], when: float) -> Iterator[bool]:
+    """Say of each image whether it waits: it is not known, or another since then."""
+    if isinstance(inbox, Address):
+        for named in walk_bucket(inbox):
+            yield named.etag != known.get(named.name)
+        return
+    if not inbox.is_dir():
+        raise SourceError("no such folder", where=inbox)
+    for found in walk(inbox):
+        yield found.name not in known or _written(found.path) > when
+
+
+def _known(home: Home, last: LastRun | None) -> tuple[dict[str, str], float]:
+    """Give the names that the job's last run has listed, their tags in a bucket, and when."""
     listing = None if last is None else home.runs / last.run / "listing.parquet"
     if listing is None or not listing.exists():
-        return {}
+        return {}, 0.0
     import pyarrow.parquet as pq  # noqa: PLC0415 - slow to load, and not always needed
 
-    names = pq.read_table(listing, columns=["name"]).column("name").to_pylist()
-    return dict.fromkeys(names, listing.stat().st_mtime)
+    names, tags = pq.read_table(listing, columns=["name", "etag"]).to_pydict().values()
+    return dict(zip(names, tags, strict=True)), listing.stat().st_mtime
 
 
 def _written(path: Path) -> float:

@@ -29,7 +29,10 @@ class Retention(BaseModel):
     runs: Rule = Field(Rule(newest=20, days=30), description="runs and their predictions, a job")
     reports: Rule = Field(Rule(newest=100, days=365), description="reports, by kind of run")
     models: Rule = Field(Rule(newest=10, days=30), description="models that never were champion")
-    caches: Rule = Field(Rule(newest=2, days=30), description="normalised rows, by data set")
+    caches: Rule = Field(
+        Rule(newest=2, days=30),
+        description="normalised rows by data set, and copies of labelled sources in buckets",
+    )
     splits: Rule = Field(Rule(newest=3, days=30), description="rows split into parts")
     unfinished: float = Field(
         14.0, ge=1, description="days after which what was cut off is given up"

@@ -1,10 +1,19 @@
 """How Digitline runs unattended, as it can be set: when, on what, and whom it tells."""
 
 from pathlib import Path
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+
+from digitline.objects import check_addresses
 
 INBOX_JOB = "inbox"
+_Place = TypeVar("_Place", str, str | Path)
+
+
+def _check_place(place: _Place) -> _Place:
+    check_addresses(place)  # before anything shows it
+    return place
 
 
 class Service(BaseModel):
@@ -13,10 +22,13 @@ class Service(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     retrain: str = Field("0 3 * * 0", description="when to retrain: by default Sundays at three")
-    sources: tuple[str, ...] = Field(("mnist",), description="data sets or sources to retrain on")
+    sources: tuple[Annotated[str, AfterValidator(_check_place)], ...] = Field(
+        ("mnist",), description="data sets, paths or addresses to retrain on"
+    )
     score: str = Field("*/5 * * * *", description="when to look into the inbox")
-    inbox: Path = Field(
-        Path("inbox"), description="folder whose new images are scored; beneath the home"
+    inbox: Annotated[str | Path, AfterValidator(_check_place)] = Field(
+        Path("inbox"),
+        description="folder whose new images are scored, beneath the home, or s3://bucket/inbox",
     )
     monitor: str = Field("30 2 * * *", description="when to look for drift over the last runs")
     upkeep: str = Field("15 2 * * *", description="when to prune and to write the index anew")

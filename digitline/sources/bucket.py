@@ -1,14 +1,16 @@
 """Images in a bucket: listed as a walk through folders would find them, read some ahead."""
 
 import heapq
+import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
+from digitline.commit import make_directory, replacing
 from digitline.errors import SourceError, StorageError
 from digitline.objects import (
     CONNECTIONS,
@@ -23,6 +25,7 @@ from digitline.objects import (
 from digitline.sources.files import UnreadableError, is_side_file
 
 _AHEAD = 64 << 20  # bytes of images that may wait to be decoded
+_LONGEST_NAME = 240  # bytes that file systems take, less what the name of a draft has more
 
 
 class Named(NamedTuple):
@@ -57,7 +60,14 @@ def walk_bucket(folder: Address) -> Iterator[Named]:
     What begins with a dot is passed over, and the side files.
     """
     with reading_bucket():
-        yield from in_walking_order(filter(_may_be_image, _name(folder)))
+        yield from in_walking_order(filter(_may_be_image, name_objects(folder)))
+
+
+def name_objects(folder: Address) -> Iterator[Named]:
+    """Find every object beneath `folder`, in the order of the keys' bytes."""
+    for found in list_objects(folder):
+        address = Address(folder.bucket, found.key)
+        yield Named(found.key.removeprefix(folder.prefix), address, found.size, found.etag)
 
 
 def in_walking_order(found: Iterable[Named]) -> Iterator[Named]:
@@ -106,38 +116,66 @@ def find(address: Address) -> Named:
     return Named(found.key.rpartition("/")[2], address, found.size, found.etag)
 
 
-def fetch(found: Sequence[Named], cache: Path) -> tuple[Path, list[Path]]:
+def fetch(
+    found: Sequence[Named], cache: Path, hollow: Container[Named] = ()
+) -> tuple[Path, list[Path]]:
     """Copy objects to a directory beneath `cache` that is theirs alone, unless they are there.
 
-    Gives the directory and their paths, in order, each in it under its name.
-    Raises `SourceError` where one cannot be read, or its name would lead out of the directory.
+    Gives the directory and their paths, in order, each in it under its name. Of a `hollow` object
+    the size alone comes: a file of holes. Raises `SourceError` where one cannot be read, its name
+    would lead out of the directory, or two cannot lie in one directory.
     """
-    told = "".join(f"{one.address} {one.etag}\n" for one in found)
+    told = "".join(f"{one.address} {'' if one in hollow else one.etag}\n" for one in found)
     directory = cache / sha256(told.encode()).hexdigest()[:16]
-    paths = []
-    for one in found:
-        if {".", ".."} & set(one.name.split("/")) or "\0" in one.name:
-            raise SourceError(
-                "no name for a file", where=str(one.address), todo="Rename the object"
-            )
-        path = directory / one.name.lstrip("/")
+    paths = _lay_out(found, directory)
+    make_directory(directory)
+    os.utime(directory)  # it is in use, and not to be pruned
+    pool = ThreadPoolExecutor(CONNECTIONS)
+    try:
         with reading_bucket():
-            if not path.exists():
-                fetch_object(one.address, path, one.etag)
-        paths.append(path)
+            for _ in pool.map(lambda one, path: _copy(one, path, one in hollow), found, paths):
+                pass
+    finally:
+        pool.shutdown(cancel_futures=True)
     return directory, paths
-
-
-def _name(folder: Address) -> Iterator[Named]:
-    for found in list_objects(folder):
-        address = Address(folder.bucket, found.key)
-        yield Named(found.key.removeprefix(folder.prefix), address, found.size, found.etag)
 
 
 def _may_be_image(found: Named) -> bool:
     *folders, last = found.name.split("/")
     hidden = any(part.startswith(".") for part in folders)
     return not hidden and last != "" and not is_side_file(last)
+
+
+def _lay_out(found: Sequence[Named], directory: Path) -> list[Path]:
+    """Give each object its path in the directory, no two the same, none beneath another's."""
+    paths: dict[Path, Named] = {}
+    for one in found:
+        parts = one.name.split("/")
+        long = any(len(part.encode()) > _LONGEST_NAME for part in parts)
+        path = directory / one.name.lstrip("/")
+        if long or {".", ".."} & set(parts) or "\0" in one.name or path in paths:
+            raise SourceError(
+                "no name for a file", where=str(one.address), todo="Rename the object"
+            )
+        paths[path] = one
+    for path, one in paths.items():
+        if not paths.keys().isdisjoint(path.parents):
+            raise SourceError(
+                "another object has the name of its folder",
+                where=str(one.address),
+                todo="Rename one of the two",
+            )
+    return list(paths)
+
+
+def _copy(one: Named, path: Path, hollow: bool) -> None:  # noqa: FBT001 - mapped over
+    if path.exists():
+        return
+    if hollow:
+        with replacing(path) as draft, draft.open("wb") as file:
+            file.truncate(one.size)
+    else:
+        fetch_object(one.address, path, one.etag)
 
 
 def _may_be_preceded(waiting: str, now: str) -> bool:

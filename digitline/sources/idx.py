@@ -43,7 +43,7 @@ def find_pairs(directory: Path) -> dict[Part, Pair]:
     """
     found: dict[tuple[Part, str], Path] = {}
     for path in sorted(directory.iterdir()):
-        match = _NAME.fullmatch(path.name.lower().removesuffix(".gz"))
+        match = _match(path.name)
         if match is None:
             continue
         key: tuple[Part, str] = ("train" if match["part"] == "train" else "test", match["what"])
@@ -55,6 +55,11 @@ def find_pairs(directory: Path) -> dict[Part, Pair]:
             )
         found[key] = path
     return {part: _pair(found, part, directory) for part, _ in found}
+
+
+def is_idx(name: str) -> bool:
+    """Tell whether a file goes by one of the usual names."""
+    return _match(name) is not None
 
 
 def open_idx(directory: Path) -> Source:
@@ -79,6 +84,10 @@ def encode_png(px: NDArray[np.uint8]) -> bytes:
 def name_image(part: Part, number: int) -> str:
     """Name the image at that place of a part that has no names of its own."""
     return f"{part}/{number:05}.png"
+
+
+def _match(name: str) -> re.Match[str] | None:
+    return _NAME.fullmatch(name.lower().removesuffix(".gz"))
 
 
 def _pair(found: dict[tuple[Part, str], Path], part: Part, directory: Path) -> Pair:

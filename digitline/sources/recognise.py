@@ -4,8 +4,10 @@ from pathlib import Path
 
 from digitline.errors import SourceError
 from digitline.home import CHECKOUT
+from digitline.objects import Address, is_address
 from digitline.pixels.decode import Limits
 from digitline.sources import manifest, openml
+from digitline.sources.bucket_copy import copy_labelled
 from digitline.sources.files import reading
 from digitline.sources.folder import has_digits, open_folder
 from digitline.sources.idx import find_pairs, open_idx
@@ -18,28 +20,41 @@ OPENML = f"openml:{openml.NAME}"
 ACCEPTED = (
     f"Give `{EMBEDDED}`, `{OPENML}`, a folder with a sub-folder for each digit, a folder or a CSV "
     "file with the columns file and label, Parquet with the columns image and label, or the "
-    "folder of MNIST's IDX files"
+    "folder of MNIST's IDX files; a path, or an address such as s3://bucket/labelled"
 )
 
 
 def open_source(spec: str, *, limits: Limits | None = None, cache: Path | None = None) -> Source:
-    """Open what `spec` names: `mnist`, `openml:mnist_784`, or a path of any known kind.
+    """Open what `spec` names: `mnist`, `openml:mnist_784`, or a path or address of any known kind.
 
-    `cache` is where a download is kept. Raises `SourceError` where it is unknown, missing or
-    empty, `DataError` where it lacks what its kind promises.
+    `cache` is where a download is kept, and what lies in a bucket is copied to. Raises
+    `SourceError` where it is unknown, missing or empty, `DataError` where it lacks what its kind
+    promises, `SettingsError` for an address that is none.
     """
+    max_bytes = (limits or Limits()).max_bytes
+    if is_address(spec):
+        if cache is None:
+            raise ValueError("what lies in a bucket is copied to a cache")
+        return _open_address(Address.parse(spec), cache, max_bytes)
     if spec.startswith("openml:"):
         if spec != OPENML:
             raise SourceError("not a data set that is read here", where=spec, todo=ACCEPTED)
         return openml.open_openml(cache)
     where = EMBEDDED_DIRECTORY if spec == EMBEDDED else Path(spec).expanduser()
-    max_bytes = (limits or Limits()).max_bytes
     with reading(where):
         if not where.exists():
             raise SourceError("no such source", where=spec, todo=ACCEPTED)
-        if where.is_dir():
-            return _open_directory(where, max_bytes)
-        return _open_file(where, max_bytes)
+        return _open_path(where, max_bytes)
+
+
+def _open_address(place: Address, cache: Path, max_bytes: int) -> Source:
+    copy = copy_labelled(place, cache, max_bytes)
+    with copy.naming():
+        return copy.name(_open_path(copy.path, max_bytes), place)
+
+
+def _open_path(path: Path, max_bytes: int) -> Source:
+    return _open_directory(path, max_bytes) if path.is_dir() else _open_file(path, max_bytes)
 
 
 def _open_file(path: Path, max_bytes: int) -> Source:

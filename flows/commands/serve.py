@@ -19,7 +19,8 @@ serve = App(name="serve", help="Retrain, score an inbox and keep up, each at its
 def serve_jobs() -> None:
     """Retrain, score what comes into the inbox, watch for drift and prune, each at its time.
 
-    `digitline settings` lists the times and folders under `service`. Prefect's server is started
+    `digitline settings` lists the times, the inbox and the sources under `service`; both may be
+    paths, or addresses such as s3://bucket/scans. Prefect's server is started
     where none runs, and then stopped in the end; its pages show what has been done and what comes
     next, and let a person start a job at once. Ctrl-C or SIGTERM ends the service; what was cut
     off is taken up again when it is started the next time.

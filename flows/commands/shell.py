@@ -33,15 +33,6 @@ def check_settings(**options: object) -> "Settings":
     return settings
 
 
-def check_places(*places: str | None) -> None:
-    """Refuse an address that is none before Prefect notes it: there may be credentials in it."""
-    from digitline.objects import Address, is_address
-
-    for place in places:
-        if is_address(place):
-            Address.parse(str(place))
-
-
 def start_prefect(**options: object) -> "Settings":
     """Check the settings, set Prefect up, and say what takes so long."""
     settings = check_settings(**options)

@@ -110,7 +110,7 @@ def _lines(overview: "Overview") -> Iterable[tuple[str, str]]:
         "Inbox",
         f"{inbox.waiting:,} of {inbox.images:,} images wait to be scored ({inbox.folder})"
         if inbox.there
-        else f"no such folder: {inbox.folder}",
+        else inbox.fault,
     )
     if overview.drift is not None:
         drift = overview.drift

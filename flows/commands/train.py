@@ -46,6 +46,9 @@ def train_only(
     start
         Weights to begin with: auto (the champion's where only new rows came), fresh, or a version.
     """
+    from digitline.objects import check_addresses
+
+    check_addresses(*sources)
     start_prefect(recipe=recipe, seed=seed, start=start)
     from flows.retrain import retrain
 

@@ -14,6 +14,7 @@ from digitline.home import Home
 from digitline.mirror import synchronised
 from digitline.models.registry import Registry
 from digitline.objects import find_object, list_objects, put_file, tell_time
+from digitline.rows import RAW, raw_batch, write_rows
 from flows.command_line import exit_code
 from flows.retrain import retrain
 from flows.score import score
@@ -43,7 +44,11 @@ def test_one_machine_trains_and_another_scores(
         return Home.at(str(store.place / "home"))
 
     one = machine("one")
-    trained = retrain([str(tmp_path / "labelled")], recipe=str(tmp_path / "tiny.toml"))
+    source, recipe = str(store.place / "labelled.parquet"), str(tmp_path / "tiny.toml")
+    rows = raw_batch(contents[:600], list(map(str, range(600))), labels[:600].astype(np.int8))
+    write_rows(tmp_path / "labelled.parquet", RAW, iter([rows]))
+    put_file(store.place / "labelled.parquet", tmp_path / "labelled.parquet")
+    trained = retrain([source], recipe=recipe)
     assert trained.verdict == "bootstrap"
     other = machine("other")
     images = str(tmp_path / "labelled" / "3")
@@ -56,6 +61,7 @@ def test_one_machine_trains_and_another_scores(
     assert again.changes == f"0 new, 0 changed, {scored.counts.n_in} unchanged"
     assert again.results == one.runs / "score-0002"
     machine("third")
+    assert retrain([source], recipe=recipe).verdict == "unchanged"
     with pytest.raises(SystemExit, match="0"):
         exit_code(["models", "verify"])
     held = [found.key for found in list_objects(store.place)]

@@ -18,6 +18,7 @@ from flows.orchestration import connect
 from tests.conftest import Scans
 
 SECRET = "hunter2-5f3b"  # noqa: S105 - nobody's
+ADDRESS = f"s3://key:{SECRET}@bucket/labelled"
 
 
 @pytest.fixture
@@ -91,6 +92,36 @@ def test_a_setting_that_makes_no_sense_is_not_repeated(
     monkeypatch.setenv(f"DIGITLINE_{name}", f'{{"webhook": {SECRET}')
     assert run(["settings"]) != 0
     assert SECRET not in "".join(capsys.readouterr())
+
+
+@pytest.mark.parametrize(
+    ("command", "setting"),
+    [
+        (["ingest", ADDRESS, "--to", "scans"], ""),
+        (["retrain", "mnist", ADDRESS], ""),
+        (["train", ADDRESS], ""),
+        (["settings"], f"INBOX={ADDRESS}"),
+        (["settings"], f'SOURCES=["mnist", "{ADDRESS}"]'),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else value[:7],
+)
+def test_an_address_with_credentials_is_refused_and_not_repeated(
+    command: list[str],
+    setting: str,
+    home: Home,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if setting:
+        name, _, value = setting.partition("=")
+        monkeypatch.setenv(f"DIGITLINE_SERVICE__{name}", value)
+    assert run(command) == 3
+    told = capsys.readouterr()
+    assert "credentials are no part of it" in told.err
+    assert SECRET not in told.out + told.err
+    # Prefect, which notes the parameters of a run, has not come to hear of it.
+    assert not [path for path in home.root.rglob("*.db*") if SECRET.encode() in path.read_bytes()]
+    assert "Starting Prefect" not in told.out
 
 
 @pytest.mark.usefixtures("secretive")

@@ -26,11 +26,13 @@ from digitline.errors import SettingsError
 from digitline.home import Home
 from digitline.keeping.memory import Memory, read_memory, write_memory
 from digitline.keeping.unattended import Notify, Service
+from digitline.objects import create_object
 from digitline.settings import load_settings
 from flows.automations import SILENCE, apply_automations, end_silent_runs
 from flows.notices import tell_somebody
 from flows.service import plan_times
 from flows.ticks import keep_up, retrain_on_schedule, score_inbox
+from tests.conftest import Endpoint
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -77,6 +79,21 @@ def test_only_a_changed_inbox_is_scored_and_its_images_stay(trained: Home, mnist
     skipped = tick()
     assert (skipped.name, skipped.is_completed()) == ("Skipped", True)
     assert "caught up" in (skipped.message or "")
+
+
+def test_an_inbox_in_a_bucket_is_scored_as_a_folder_is(
+    trained: Home, mnist: Mnist, store: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DIGITLINE_SERVICE__INBOX", str(store.place / "inbox"))
+    assert "empty" in (tick().message or "")
+    for number in range(5):
+        create_object(store.place / f"inbox/{number}.png", mnist[0][number])
+    store.use("failing")
+    first = tick()
+    assert first.name == "Scored"
+    assert "5 images" in (first.message or "")
+    assert tick().name == "Unchanged"
+    assert [path.name for path in trained.runs.iterdir()] == ["score-0001"]
 
 
 def test_what_keeps_failing_is_put_off_told_once_and_told_again_when_it_is_well(
