@@ -100,6 +100,11 @@ class Address(NamedTuple):
         return Address(self.bucket, self.prefix + name)
 
     @property
+    def folder(self) -> "Address":
+        """The place that it lies in."""
+        return Address(self.bucket, self.key.rpartition("/")[0])
+
+    @property
     def prefix(self) -> str:
         """Say how the keys of all that lies beneath begin."""
         folder = self.key.rstrip("/")

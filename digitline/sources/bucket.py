@@ -19,6 +19,7 @@ from digitline.objects import (
     ObjectError,
     fetch_object,
     find_object,
+    is_address,
     list_objects,
     read_object,
 )
@@ -51,6 +52,8 @@ def reading_bucket() -> Iterator[None]:
     try:
         yield
     except StorageError as error:
+        if not is_address(error.where):
+            raise  # the disk's word about a copy
         raise SourceError(error.what, where=error.where, todo=error.todo) from None
 
 

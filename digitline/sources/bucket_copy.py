@@ -62,15 +62,14 @@ def copy_labelled(place: Address, cache: Path, max_bytes: int) -> Copy:
         root, _ = fetch(beneath, copies, _hollow(beneath, max_bytes))
         return Copy(root, root, place)
     one = find(place)
-    folder = Address(place.bucket, place.key.rpartition("/")[0])
     root, (path,) = fetch([one], copies, _hollow([one], max_bytes))
     if one.name.lower().endswith(_LIST):
-        with Copy(path, root, folder).naming():
+        with Copy(path, root, place.folder).naming():
             listed = _read_names(path)
         with reading_bucket():
-            images = [image for image in name_objects(folder) if image.name in listed]
+            images = [image for image in name_objects(place.folder) if image.name in listed]
         root, (path, *_) = fetch([one, *images], copies, _hollow(images, max_bytes))
-    return Copy(path, root, folder)
+    return Copy(path, root, place.folder)
 
 
 def _read_names(path: Path) -> set[str]:

@@ -340,10 +340,9 @@ def _from_bucket(found: Named) -> Entry:
 
 def _from_list(path: Path, place: Address) -> Iterator[Entry]:
     """List the objects that a CSV file names, which lie beside it or beneath."""
-    folder = Address(place.bucket, place.key.rpartition("/")[0])
     for line in read_lines(path, labelled=False):
         within = line.path.relative_to(path.parent).as_posix()
-        yield Entry(line.name, "object", _locate(folder / within))
+        yield Entry(line.name, "object", _locate(place.folder / within))
 
 
 def _locate(address: Address) -> bytes:

@@ -20,6 +20,7 @@ from digitline.models.card import Card, Facts
 from digitline.models.registry import Registry
 from digitline.runs import Plan, open_run, write_plan
 from digitline.scoring.job import LastRun, write_last
+from digitline.sources.bucket_copy import COPIES
 
 LONG_AGO = datetime.now(UTC) - timedelta(days=400)
 ONE = Rule(newest=1, days=30)
@@ -109,6 +110,17 @@ def test_what_is_needed_stays_and_the_rest_goes(used: Home) -> None:
     assert names(used.checkpoints) == {"score-0008.npz"}
     assert "data/runs/score-0007" in gone
     assert prune_now(used) == (set(), set())
+
+
+def test_copies_of_labelled_sources_go_but_for_the_newest(home: Home) -> None:
+    kept = home.downloads / ("c" * 16)  # the listing of a scoring may refer to it
+    copies = [home.downloads / COPIES / (digit * 16) for digit in "ab"]
+    for directory in (*copies, kept):
+        directory.mkdir(parents=True)
+        (directory / "1.png").write_bytes(b"1")
+    age(copies[0], kept)
+    assert prune_now(home) == ({str(copies[0].relative_to(home.root))}, set())
+    assert names(home.downloads) == {COPIES, kept.name}
 
 
 def test_numbers_are_never_given_out_again(used: Home) -> None:
