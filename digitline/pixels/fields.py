@@ -24,12 +24,15 @@ _MOST_PIECES: Final = 24
 _SPECK: Final = 0.22
 _SHORT: Final = 0.45
 _FLAT: Final = 0.2
-_APART: Final = 0.18
+_APART: Final = 0.1
 _DRIFT: Final = 0.14
 _STEEP: Final = 0.35
-_CUTS: Final = 3
+_CUTS: Final = 6
 _LINE: Final = 0.07
 _TALLER: Final = 1.25
+_LONGER: Final = 2.5
+_FAINT: Final = 0.15
+_STRAY: Final = 4
 _PLUMB: Final = 3.0  # pixels
 _MARGIN: Final = 0.25
 _TURN: Final = 0.1
@@ -100,24 +103,67 @@ def find_rows(image: NDArray[np.uint8]) -> list[Row]:
 
 
 def _find_row(view: View, work: Plane) -> Row | None:
-    mask = view.inked
+    mask, ink = view.inked, _ink(view, work)
     if view.erased and view.rulings is not None:
         mask = np.where(view.rulings.ink > 0, 0, mask).astype(np.uint8)
-    bridged = np.asarray(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)))
-    count, found, stats, _ = cv2.connectedComponentsWithStats(bridged, connectivity=8)
-    labels, boxes = np.asarray(found), np.asarray(stats)[1:].astype(np.float64)
-    if count == 1:
+    bridged, labels, boxes = _find_pieces(mask)
+    if not len(boxes):
         return None
     height = _line_height(boxes)
+    lines = _find_lines(_cut_faint(ink, view), height)
+    if lines.any():
+        bridged, labels, boxes = _find_pieces(np.where(lines > 0, 0, mask).astype(np.uint8))
+    if not len(boxes):
+        return None
     kept = _is_writing(boxes, height, work.shape[0])
     groups = _group(boxes, kept, height)
     if not groups or len(groups) > _MOST_PIECES:
         return None
-    numbers = np.zeros(count, np.int32)
+    numbers = np.zeros(len(boxes) + 1, np.int32)
     for number, group in enumerate(groups):
         numbers[[1 + member for member in group]] = number + 1
     pieces = np.where(bridged > 0, numbers[labels], 0).astype(np.int32)
-    return Row(_ink(view, work), pieces, height, (False,) * (len(groups) - 1))
+    return Row(ink, pieces, height, (False,) * (len(groups) - 1))
+
+
+def _find_pieces(mask: Plane) -> tuple[Plane, NDArray[np.int32], NDArray[np.float64]]:
+    """Find what hangs together, small gaps bridged: the mask, its pieces by number, their boxes."""
+    bridged = np.asarray(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)))
+    _, found, stats, _ = cv2.connectedComponentsWithStats(bridged, connectivity=8)
+    return bridged.astype(np.uint8), np.asarray(found), np.asarray(stats)[1:].astype(np.float64)
+
+
+def _cut_faint(ink: Plane, view: View) -> Plane:
+    """Cut where faint lines still show, and paper does not."""
+    least = 255 * max(_FAINT, _STRAY * view.noise / max(1.0, view.level))
+    return np.where(ink > least, 255, 0).astype(np.uint8)
+
+
+def _find_lines(faint: Plane, height: float) -> Plane:
+    """Find the lines of boxes: straight, thin, longer than any stroke of a digit.
+
+    What crosses a line is none of it.
+    """
+    upright = _find_upright(faint, round(_TALLER * height), height)
+    turned = np.ascontiguousarray(faint.T)
+    level = _find_upright(turned, round(_LONGER * height), height).T
+    return np.maximum(upright, level)
+
+
+def _find_upright(mask: Plane, long: int, height: float) -> Plane:
+    whole = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((5, 3), np.uint8))
+    straight = cv2.morphologyEx(whole, cv2.MORPH_OPEN, np.ones((long, 1), np.uint8))
+    _, found, stats, _ = cv2.connectedComponentsWithStats(np.asarray(straight), connectivity=8)
+    _, _, _, tall, area = np.asarray(stats).T
+    thick = area / np.maximum(1, tall)
+    thin = thick <= _LINE * height + 1
+    thin[0] = False
+    if not thin.any():
+        return np.zeros_like(mask)
+    lines = cv2.dilate(thin[np.asarray(found)].astype(np.uint8) * 255, np.ones((1, 3), np.uint8))
+    reach = 2 * round(float(thick[thin].max())) + 5
+    crossing = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((1, reach), np.uint8))
+    return np.where(np.asarray(crossing) > 0, 0, np.asarray(lines)).astype(np.uint8)
 
 
 def _ink(view: View, work: Plane) -> Plane:

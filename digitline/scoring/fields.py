@@ -6,6 +6,7 @@ neighbours is read, and the way through them that makes the likeliest legal stri
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -18,7 +19,7 @@ from digitline.rows import PIXELS, SIDE
 from digitline.scoring.answers import ACCEPT, REVIEW
 from digitline.scoring.lattice import Edge, Lattice, Rule, Spelling
 
-_PARTS: Final = 6  # a digit is in no more pieces than that
+_PARTS: Final = 9  # a digit is in no more pieces than that
 _SURE: Final = 0.98
 _UNLIKELY: Final = 0.2
 # In heights of the line: digits are rarely wider, or lower; the slacks say how rarely.
@@ -26,7 +27,9 @@ _BROAD: Final = 1.1
 _WIDEST: Final = 1.5
 _LOW: Final = 0.65
 _SLACK: Final = 0.15
+_FITTING: Final = 0.5
 _NARROW: Final = 0.3
+_CLOSE: Final = 0.1
 # How often digits touch their neighbours, and fall into pieces, as far as anybody knows.
 _TORN: Final = 0.1
 _GAPPED: Final = 0.1
@@ -142,6 +145,7 @@ def _doubt(reading: _Reading, threshold: float, *, told: bool) -> str:
 def _read_row(row: Row, model: Model, rules: Sequence[Rule]) -> _Reading | None:
     whole = _look(row, [(number, number + 1) for number in range(row.count)], model)
     unsure = {piece.start for piece in whole if not _is_sure(row, piece)}
+    whole += _look(row, _close_pairs(row), model)
     if unsure:
         row, whole = _look_closer(row, whole, unsure, model)
     spelling = Lattice(row.count, [piece.edge for piece in whole]).spell(rules)
@@ -158,11 +162,11 @@ def _look_closer(
     """Cut what is unsure, and read all unions of its parts and of neighbours; the sure stays."""
     wide = {place for place in unsure if row.box(place, place + 1)[2] > _NARROW * row.height}
     parts, origins = row.cut_up(wide)
+    borders = [*map(origins.index, range(row.count)), parts.count]
     kept = [
-        replace(piece, start=place, stop=place + 1)
+        replace(piece, start=borders[piece.start], stop=borders[piece.stop])
         for piece in whole
-        if piece.start not in unsure
-        for place in [origins.index(piece.start)]
+        if unsure.isdisjoint(range(piece.start, piece.stop))
     ]
     spans = [
         (start, stop)
@@ -172,6 +176,17 @@ def _look_closer(
         and parts.box(start, stop)[2] <= _WIDEST * parts.height
     ]
     return parts, kept + _look(parts, spans, model)
+
+
+def _close_pairs(row: Row) -> list[tuple[int, int]]:
+    """List the neighbours so close that they could be a digit that fell into two pieces."""
+    boxes = [row.box(number, number + 1) for number in range(row.count)]
+    return [
+        (number, number + 2)
+        for number, ((left, _, wide, _), (onward, _, breadth, _)) in enumerate(pairwise(boxes))
+        if onward - left - wide < _CLOSE * row.height
+        and onward + breadth - left < _BROAD * row.height
+    ]
 
 
 def _look(row: Row, spans: Sequence[tuple[int, int]], model: Model) -> list[_Piece]:
@@ -184,15 +199,16 @@ def _look(row: Row, spans: Sequence[tuple[int, int]], model: Model) -> list[_Pie
     alike = 1 / (1 + np.exp(reading.oddness.astype(np.float64))) if guarded else np.ones(len(spans))
     pieces = []
     for place, (start, stop) in enumerate(spans):
+        shape = _shape(row, start, stop)
         doubt = normalised.diagnoses[place].doubt or ("odd" if reading.odd[place] else "")
-        likely = float(alike[place]) * _shape(row, start, stop) * (_UNLIKELY if doubt else 1.0)
+        likely = float(alike[place]) * shape * (_UNLIKELY if doubt else 1.0)
         piece = _Piece(
             start,
             stop,
             seen=normalised.digits[place],
             probabilities=reading.probabilities[place].astype(np.float64),
             likely=likely * _borders(row, start, stop),
-            doubt=doubt,
+            doubt=doubt or ("of another size" if shape < _FITTING else ""),
             torn=stop < row.count and row.cut[stop - 1],
         )
         pieces.append(piece)

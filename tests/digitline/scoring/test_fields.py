@@ -65,6 +65,43 @@ def test_printed_boxes_are_not_read(plain: tuple[list[Picture], str], model: Mod
     assert read_field(page, model, 0.5).text == text
 
 
+@pytest.mark.parametrize("grey", (60, 76, 140, 204))
+def test_faint_boxes_are_not_read_either(
+    plain: tuple[list[Picture], str], model: Model, grey: int
+) -> None:
+    pictures, text = plain
+    page = np.zeros((60, 4 * 40 + 16), np.uint8)
+    for number, picture in enumerate(pictures):
+        left = 8 + 40 * number
+        cv2.rectangle(page, (left, 4), (left + 40, 55), grey, 1)
+        page[16:44, left + 7 : left + 35] = np.maximum(page[16:44, left + 7 : left + 35], picture)
+    large = np.asarray(cv2.resize(page, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC))
+    paper = 220 + np.random.default_rng(grey).normal(0, 4, large.shape)
+    assert read_field((paper - 0.6 * large).clip(0, 255).astype(np.uint8), model, 0.5).text == text
+
+
+def test_halves_of_a_broken_digit_are_not_accepted_as_two(mnist: Mnist, model: Model) -> None:
+    zeros = [place for place in range(600) if mnist[1][place] == 0]
+    ones = [place for place in range(600) if mnist[1][place] == 1]
+    accepted = []
+    for zero, one in zip(zeros, ones, strict=False):
+        pictures, _ = drawn(mnist, [one, zero])
+        broken = pictures[1].copy()
+        broken[:, 13:15] = 0
+        accepted.append(read_field(in_a_row([pictures[0], broken], 6), model, 0.9).status)
+    assert accepted.count("accept") == 0
+
+
+def test_a_tick_beside_a_digit_is_not_accepted_as_one(
+    plain: tuple[list[Picture], str], model: Model
+) -> None:
+    pictures, text = plain
+    row = in_a_row(pictures, 6)
+    row[14:21, -8:-6] = 255
+    field = read_field(row, model, 0.5)
+    assert field.status == "review" or field.text == text
+
+
 def test_what_touches_is_cut_but_not_accepted_unchecked(mnist: Mnist, model: Model) -> None:
     ones = [place for place in range(300) if mnist[1][place] == 1][:2]
     zero = next(place for place in range(300) if mnist[1][place] == 0)
@@ -86,7 +123,7 @@ def test_what_is_known_decides(plain: tuple[list[Picture], str], model: Model) -
     pictures, text = plain
     row = in_a_row(pictures, 6)
     assert read_field(row, model, 0.5, [Length(4, 4)]).text == text
-    wrong = read_field(row, model, 0.5, [Length(7, 9)])
+    wrong = read_field(row, model, 0.5, [Length(50, 60)])
     assert (wrong.text, wrong.status, wrong.reason) == ("", "review", "no legal string fits")
     code, other = Listed(frozenset({text, "77777"})), Listed(frozenset({f"{text[:-1]}8"}))
     assert read_field(row, model, 0.5, [code]).text == text
