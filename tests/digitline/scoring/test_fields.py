@@ -65,7 +65,7 @@ def test_printed_boxes_are_not_read(plain: tuple[list[Picture], str], model: Mod
     assert read_field(page, model, 0.5).text == text
 
 
-@pytest.mark.parametrize("grey", (60, 76, 140, 204))
+@pytest.mark.parametrize("grey", [60, 76, 140, 204])
 def test_faint_boxes_are_not_read_either(
     plain: tuple[list[Picture], str], model: Model, grey: int
 ) -> None:
