@@ -16,7 +16,8 @@ def search(source: str = "mnist", /, *, most: int = 20) -> None:
     Parameters
     ----------
     source
-        A data set by name, or a source as `ingest` takes it; the embedded `mnist` if none.
+        A data set by name, or a path or address as `ingest` takes it, such as
+        s3://bucket/labelled; the embedded `mnist` if none.
     most
         How many to print.
     """

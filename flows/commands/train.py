@@ -38,7 +38,8 @@ def train_only(
     Parameters
     ----------
     sources
-        Data sets by name, or sources as `ingest` takes them; the embedded `mnist` if none.
+        Data sets by name, or paths and addresses as `ingest` takes them, such as
+        s3://bucket/labelled; the embedded `mnist` if none.
     recipe
         Recipe to train with: quick, default, best, or a TOML file.
     seed
