@@ -17,7 +17,7 @@ from digitline.sources.checks import Checks
 from digitline.sources.dataset import Ingested
 from digitline.sources.ingest import ingest
 from digitline.sources.recognise import open_source
-from tests.conftest import Endpoint
+from tests.conftest import KEY_ID, SECRET, Endpoint
 
 LIMITS = Limits(max_bytes=2000)
 LENIENT = Checks(
@@ -75,6 +75,8 @@ def test_over_a_store_that_fails_the_rows_are_those_on_disk_and_then_unchanged(
         < next(cache.rglob("01.png")).stat().st_blocks
     )
     assert not copies(cache) & {"3/notes.txt", ".hidden/4.png"}
+    written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    assert not [one for one in written if KEY_ID.encode() in one or SECRET.encode() in one]
     # What is unchanged is not fetched again.
     with monkeypatch.context() as patch:
         patch.delattr(bucket, "fetch_object")
