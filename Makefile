@@ -15,7 +15,9 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 run: $(READY)
 	$(VENV)/bin/digitline run
 
-test: lint types tests
+# All three at once, for tests wait more than they work.
+test: $(READY)
+	@$(MAKE) --no-print-directory --jobs --keep-going lint types tests
 
 lint: $(READY)
 	$(VENV)/bin/ruff format --check .
@@ -27,9 +29,9 @@ types: $(READY)
 tests: $(READY)
 	$(VENV)/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-# The service for real, with schedules, kills and restarts: some minutes.
+# The service and clusters for real, with schedules, kills and restarts: some minutes.
 live: $(READY)
-	DIGITLINE_TEST_LIVE=1 $(VENV)/bin/pytest tests/live
+	DIGITLINE_TEST_LIVE=1 $(VENV)/bin/pytest -m live
 
 # All attacks as often as they are meant, some hours, or a share of that: make torture TORTURE=0.1.
 # What is cut off goes on when it is started again; bench/torture.md grows row by row.

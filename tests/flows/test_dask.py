@@ -165,6 +165,7 @@ class Killer(threading.Thread):
         self.join()
 
 
+@pytest.mark.live
 def test_a_killed_worker_costs_only_its_shards_and_a_bad_image_one_row(
     address: str, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,6 +196,16 @@ def test_a_killed_worker_costs_only_its_shards_and_a_bad_image_one_row(
     assert {row["path"] for row in rows if row["reason"] == "crashed"} == {TOO_LARGE}
 
 
+def test_a_cluster_answers_to_the_byte_as_this_machine(
+    address: str, images: Path, tmp_path: Path
+) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    done = score(str(images), out=here, threshold=0.9)
+    again = score(str(images), out=there, threshold=0.9, engine="dask", address=address)
+    assert again.counts == done.counts
+    assert files(there) == files(here)
+
+
 def test_the_model_travels_once_a_worker_and_is_taken_back(
     address: str, images: Path, duty: Duty, tmp_path: Path
 ) -> None:
@@ -217,6 +228,7 @@ def test_the_model_travels_once_a_worker_and_is_taken_back(
     assert list(left.values()) == [[]]
 
 
+@pytest.mark.live
 def test_fields_are_read_on_a_cluster_of_this_machine(images: Path, tmp_path: Path) -> None:
     keep_some(images)
     here, there = tmp_path / "here", tmp_path / "there"
@@ -271,6 +283,7 @@ def test_what_to_install_is_told_where_dask_is_missing(
     assert "pip install 'digitline[dask]'" in str(caught.value)
 
 
+@pytest.mark.live
 def test_a_scheduler_that_goes_is_told_and_the_run_is_taken_up_again(
     a_cluster: Cluster,
     address: str,

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -63,13 +64,19 @@ def published(place: Address) -> dict[str, bytes]:
     return {name: read_object(place / name).data for name in manifest.names}
 
 
-def test_from_bucket_to_bucket_on_a_cluster_is_as_from_disk_to_disk_here(
-    images: Path, store: Endpoint, home: Home, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("engine", ["local", pytest.param("dask", marks=pytest.mark.live)])
+def test_from_bucket_to_bucket_is_as_from_disk_to_disk(
+    images: Path,
+    store: Endpoint,
+    home: Home,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    engine: Literal["local", "dask"],
 ) -> None:
     local = score(str(images), out=tmp_path / "out", threshold=0.9)
     store.use("failing")
     bucket = (str(store.place / "scans"), str(store.place / "out"))
-    done = score(*bucket, threshold=0.9, engine="dask", workers=2)
+    done = score(*bucket, threshold=0.9, engine=engine, workers=2)
     assert done.published == str(store.place / "out")
     assert done.counts == local.counts
     assert done.counts.error == 3

@@ -21,9 +21,7 @@ from tests.live.machine import ROOT, free_port, wait_for, write_images
 from tests.live.postgres import PROGRAMS, Postgres
 
 pytestmark = [
-    pytest.mark.skipif(
-        not os.environ.get("DIGITLINE_TEST_LIVE"), reason="takes minutes: `make live`"
-    ),
+    pytest.mark.live,
     pytest.mark.skipif(not PROGRAMS, reason="needs Debian's postgresql"),
 ]
 

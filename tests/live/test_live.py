@@ -18,9 +18,7 @@ from digitline.keeping.memory import read_memory
 from digitline.scoring.job import read_last
 from tests.live.machine import PATIENCE, Machine, wait_for, write_images
 
-pytestmark = pytest.mark.skipif(
-    not os.environ.get("DIGITLINE_TEST_LIVE"), reason="takes minutes: `make live`"
-)
+pytestmark = pytest.mark.live
 
 RECIPE = "hidden = [64]\nepochs = 15\nbatch = 50\nrate = 0.01\n"
 

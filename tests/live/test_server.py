@@ -1,6 +1,5 @@
 """A server that others can reach, on a real PostgreSQL: it asks for its password."""
 
-import os
 import shutil
 import urllib.error
 import urllib.request
@@ -15,9 +14,7 @@ from tests.live.machine import Machine, write_images
 from tests.live.postgres import PROGRAMS, Postgres
 
 pytestmark = [
-    pytest.mark.skipif(
-        not os.environ.get("DIGITLINE_TEST_LIVE"), reason="takes minutes: `make live`"
-    ),
+    pytest.mark.live,
     pytest.mark.skipif(not PROGRAMS, reason="needs Debian's postgresql"),
 ]
 
