@@ -27,7 +27,7 @@ types: $(READY)
 	$(VENV)/bin/mypy
 
 tests: $(READY)
-	$(VENV)/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(VENV)/bin/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 # The service and clusters for real, with schedules, kills and restarts: some minutes.
 live: $(READY)
@@ -40,7 +40,7 @@ torture: $(READY)
 	nice $(VENV)/bin/pytest --verbose tests/torture
 
 coverage: $(READY)
-	$(VENV)/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
+	$(VENV)/bin/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 
 format: $(READY)
 	$(VENV)/bin/ruff format .

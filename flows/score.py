@@ -56,6 +56,7 @@ from tasks.snapshot import Snapshot, snapshot_source
 Since: TypeAlias = Literal["last", "never"]
 
 _PAST = "past.npy"
+_IN_HAND = 2  # shards a process: the next waits for it, not it for Prefect to note the last
 _log = logging.getLogger("digitline")
 
 
@@ -356,7 +357,7 @@ def _key(order: Order, reader: Reader, last: LastRun | None) -> str:
 def score_all(
     snapshot: Snapshot, duty: Duty, bulk: Bulk, past: Past | None, out: Path
 ) -> list[ScoredShard]:
-    """Score shard by shard, as many at a time as there are processes."""
+    """Score shard by shard, each process one at a time."""
     size = bulk.size_shards(snapshot.images)
     tasks = [
         Task(snapshot.listing, start, min(start + size, snapshot.images), number, out, past=past)
@@ -375,7 +376,7 @@ def _score_here(
     processes = min(bulk.processes, len(tasks))
     with (
         Crew(duty, processes, bulk.patience, advance) as crew,
-        ThreadPoolTaskRunner[ScoredShard](max_workers=processes) as runner,
+        ThreadPoolTaskRunner[ScoredShard](max_workers=_IN_HAND * processes) as runner,
     ):
         futures = [runner.submit(score_shard, {"task": task, "crew": crew}) for task in tasks]
         return [future.result() for future in futures]
