@@ -10,6 +10,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,10 @@ def prefect_server() -> Iterator[None]:
         return
     from prefect.testing.utilities import prefect_test_harness  # noqa: PLC0415 - slow to load
 
-    with prefect_test_harness(server_startup_timeout=STARTUP_TIMEOUT):
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PYTHONPATH", str(CHECKOUT / "tests" / "server"))
+            stack.enter_context(prefect_test_harness(server_startup_timeout=STARTUP_TIMEOUT))
         yield
 
 
