@@ -80,16 +80,18 @@ def test_faint_boxes_are_not_read_either(
     assert read_field((paper - 0.6 * large).clip(0, 255).astype(np.uint8), model, 0.5).text == text
 
 
-def test_halves_of_a_broken_digit_are_not_accepted_as_two(mnist: Mnist, model: Model) -> None:
+def test_halves_of_a_broken_digit_are_never_surely_two(mnist: Mnist, model: Model) -> None:
     zeros = [place for place in range(600) if mnist[1][place] == 0]
     ones = [place for place in range(600) if mnist[1][place] == 1]
-    accepted = []
+    sure = []
     for zero, one in zip(zeros, ones, strict=False):
         pictures, _ = drawn(mnist, [one, zero])
         broken = pictures[1].copy()
         broken[:, 13:15] = 0
-        accepted.append(read_field(in_a_row([pictures[0], broken], 6), model, 0.9).status)
-    assert accepted.count("accept") == 0
+        field = read_field(in_a_row([pictures[0], broken], 6), model, 0.5)
+        sure += [field.confidence] * (len(field.text) > 2)
+    assert len(sure) > 5
+    assert max(sure) < 0.95
 
 
 def test_a_tick_beside_a_digit_is_not_accepted_as_one(
@@ -97,8 +99,8 @@ def test_a_tick_beside_a_digit_is_not_accepted_as_one(
 ) -> None:
     pictures, text = plain
     row = in_a_row(pictures, 6)
-    row[14:21, -8:-6] = 255
-    field = read_field(row, model, 0.5)
+    row[14:24, -6:-4] = 255
+    field = read_field(row, model, 0.0)
     assert field.status == "review" or field.text == text
 
 
