@@ -10,7 +10,7 @@ TOOLS := .tools
 TOOLS_READY := $(TOOLS)/.ready
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test lint types tests live torture coverage format lock audit sbom clean
+.PHONY: run test lint types tests explore live torture coverage format lock audit sbom clean
 
 run: $(READY)
 	$(VENV)/bin/digitline run
@@ -28,6 +28,11 @@ types: $(READY)
 
 tests: $(READY)
 	$(VENV)/bin/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+
+# The laws that hold for all input, tried on examples not tried before. One that fails becomes an
+# `@example` of its test.
+explore: $(READY)
+	$(VENV)/bin/pytest --numprocesses 2 --hypothesis-profile explore -m hypothesis
 
 # The service and clusters for real, with schedules, kills and restarts: some minutes.
 live: $(READY)

@@ -57,8 +57,10 @@ STARTUP_TIMEOUT = 600  # seconds; a busy machine is slow
 
 KEY_ID, SECRET = "AKIAEXAMPLEOFATEST", "a-secret-that-nobody-may-tell"
 
-# How long an example takes says more about the machine than about the code.
-settings.register_profile("digitline", deadline=None)
+# How long an example takes says more about the machine than about the code. The same code is tried
+# on the same examples; `make explore` looks for others.
+settings.register_profile("digitline", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None, max_examples=1000, print_blob=True)
 settings.load_profile("digitline")
 
 

@@ -19,12 +19,13 @@ _PER_CENT = re.compile(r"(?<=\d)%")
 
 def percent(share: float, decimals: int = 2) -> str:
     """Say a share in per cent; a tiny one is not rounded to nothing."""
-    least = 10 ** -(decimals + 2)
-    if 0 < share < least / 2:
-        return f"under {least * 100:.{decimals}f} %"
-    if 1 > share > 1 - least / 2:
-        return f"over {(1 - least) * 100:.{decimals}f} %"
-    return f"{share * 100:.{decimals}f} %"
+    said = f"{share * 100:.{decimals}f} %"
+    least = 10**-decimals
+    if share > 0 and said == f"{0:.{decimals}f} %":
+        return f"under {least:.{decimals}f} %"
+    if share < 1 and said == f"{100:.{decimals}f} %":
+        return f"over {100 - least:.{decimals}f} %"
+    return said
 
 
 def limit(share: float) -> str:

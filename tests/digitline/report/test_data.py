@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -108,6 +108,8 @@ def test_a_name_that_is_not_utf_8_is_written_out() -> None:
 
 
 @given(st.floats(0, 1), st.integers(0, 4))
+@example(0.995, 0)
+@example(0.005, 0)
 def test_a_share_is_never_rounded_to_none_or_all(share: float, decimals: int) -> None:
     said = words.percent(share, decimals)
     if share not in {0, 1}:
