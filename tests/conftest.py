@@ -8,17 +8,18 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import settings
 from numpy.typing import NDArray
 from PIL import Image
 from sklearn.exceptions import ConvergenceWarning
@@ -59,9 +60,9 @@ KEY_ID, SECRET = "AKIAEXAMPLEOFATEST", "a-secret-that-nobody-may-tell"
 
 # How long an example takes says more about the machine than about the code. The same code is tried
 # on the same examples; `make explore` looks for others.
-settings.register_profile("digitline", deadline=None, derandomize=True)
-settings.register_profile("explore", deadline=None, max_examples=1000, print_blob=True)
-settings.load_profile("digitline")
+hypothesis.settings.register_profile("digitline", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("explore", deadline=None, max_examples=1000, print_blob=True)
+hypothesis.settings.load_profile("digitline")
 
 
 @pytest.fixture
@@ -105,21 +106,71 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:  # noqa
     return Scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
+@contextmanager
+def prefect_api(note: Path) -> Iterator[None]:
+    """Serve Prefect's real API on a database of its own; `note` will hold its address."""
+    program = CHECKOUT / "tests" / "server" / "harness.py"
+    command = [sys.executable, str(program), str(note), str(STARTUP_TIMEOUT)]
+    environment = {**os.environ, "PYTHONPATH": str(program.parent)}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, env=environment) as process:
+        yield
+        process.communicate(b"")
+
+
+SERVER = pytest.StashKey[ExitStack]()
+NOTE = pytest.StashKey[Path]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start one server for all processes of xdist, before they collect their tests."""
+    shared = config.getoption("numprocesses", None) and not hasattr(config, "workerinput")
+    if shared and not os.environ.get("PREFECT_API_URL"):
+        stack = config.stash[SERVER] = ExitStack()
+        place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="digitline-prefect-")))
+        config.stash[NOTE] = place / "address"
+        stack.enter_context(prefect_api(config.stash[NOTE]))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:  # noqa: ANN401 - xdist's
+    """Tell a process of xdist where the address of that server will be."""
+    if NOTE in node.config.stash:
+        node.workerinput["prefect"] = str(node.config.stash[NOTE])
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End that server."""
+    if SERVER in config.stash:
+        config.stash[SERVER].close()
+
+
 @pytest.fixture(scope="session")
-def prefect_server() -> Iterator[None]:
-    """Prefect's real API on a database of its own, started once a session.
+def prefect_server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """Prefect's real API, one for all processes of the session.
 
     A server that `PREFECT_API_URL` names is used instead.
     """
     if os.environ.get("PREFECT_API_URL"):
         yield
         return
-    from prefect.testing.utilities import prefect_test_harness  # noqa: PLC0415 - slow to load
-
     with ExitStack() as stack:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("PYTHONPATH", str(CHECKOUT / "tests" / "server"))
-            stack.enter_context(prefect_test_harness(server_startup_timeout=STARTUP_TIMEOUT))
+        told = getattr(request.config, "workerinput", {}).get("prefect")
+        note = Path(told) if told else tmp_path_factory.mktemp("prefect") / "address"
+        if not told:
+            stack.enter_context(prefect_api(note))
+        from prefect import context, settings  # noqa: PLC0415 - slow to load
+
+        give_up = time.monotonic() + STARTUP_TIMEOUT
+        while not note.exists():
+            assert time.monotonic() < give_up, "Prefect's server does not start"
+            time.sleep(0.1)
+        address = {settings.PREFECT_API_URL: note.read_text()}
+        stack.enter_context(settings.temporary_settings(address))
+        # For threads, too, as Prefect's own harness does.
+        everywhere = context._temporary_global_settings_context
+        stack.enter_context(everywhere(context.get_settings_context()))
         yield
 
 
