@@ -77,6 +77,14 @@ RATIOS = (
     ("JPEG folder over reading and decoding", "ours jpegs", "bare jpegs", ">= 0.8"),
     ("JPEG folder over scaled decoding", "ours jpegs", "scaled jpegs", ""),
 )
+# The first word of the line with which a phase of `digitline score` ends.
+ENDS = {"score": "start", "collect": "scoring", "report": "report"}
+PHASES = {
+    "start": "start, Prefect's mostly",
+    "scoring": "listing and scoring",
+    "report": "drift and report",
+    "end": "artifacts, and Prefect's end",
+}
 TORCH = """
 import json, resource, sys, time
 from pathlib import Path
@@ -147,14 +155,14 @@ class Spent:
 class Measurement:
     """One run: how many images, what was spent on them, and the peak of memory.
 
-    `report` is what of it went into drift and report, `others` the share of the machine that
-    other processes took meanwhile.
+    `phases` are those of a whole command, `others` the share of the machine that other processes
+    took meanwhile.
     """
 
     what: str
     images: int
     spent: Spent
-    report: Spent
+    phases: dict[str, Spent]
     peak_mb: float
     others: float
 
@@ -262,7 +270,7 @@ def _measure(what: str, source: str, options: argparse.Namespace) -> Measurement
     if what == "loop":  # as slow as it is, a part of it tells its rate
         place = WORK / "some-pngs"
     images = _count(place)
-    run: dict[str, Callable[[Path, argparse.Namespace, Watch], Spent | tuple[Spent, Spent]]] = {
+    run: dict[str, Callable[[Path, argparse.Namespace, Watch], Spent | dict[str, Spent]]] = {
         "loop": _loop,
         "pandas": _pandas,
         "torch": _torch,
@@ -280,12 +288,12 @@ def _measure(what: str, source: str, options: argparse.Namespace) -> Measurement
     whole = watch.now() - before
     watch.stop()
     others = (_machine_seconds() - machine - whole.cpu_seconds) / whole.seconds
-    spent, report = spent if isinstance(spent, tuple) else (spent, Spent(0, 0))
+    phases = spent if isinstance(spent, dict) else {}
     return Measurement(
         what=f"{what} {source}",
         images=images,
-        spent=spent,
-        report=report,
+        spent=whole if isinstance(spent, dict) else spent,
+        phases=phases,
         peak_mb=watch.peak_mb,
         others=max(0.0, others / (os.cpu_count() or 1)),
     )
@@ -437,20 +445,24 @@ def _ours(place: Path, options: argparse.Namespace, watch: Watch) -> Spent:
         shutil.rmtree(out)
 
 
-def _flow(place: Path, options: argparse.Namespace, watch: Watch) -> tuple[Spent, Spent]:
-    """Time the command, and apart from it what lies between counting and the report's end."""
+def _flow(place: Path, options: argparse.Namespace, watch: Watch) -> dict[str, Spent]:
+    """Time the command: its phases end where it names the run, has counted, and has reported."""
     command = [sys.executable, "-m", "flows.command_line", "score", str(place)]
     command += ["--workers", str(options.workers), "--threshold", "0.9"]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    began, at = watch.now(), {"collect": Spent(0, 0), "report": Spent(0, 0)}
+    last, phases, ends = watch.now(), {}, dict(ENDS)
     with subprocess.Popen(  # noqa: S603 - ourselves
         command, stdout=subprocess.PIPE, cwd=CHECKOUT, env=environment, text=True
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            at.update({word: watch.now() for word in at if line.split()[:1] == [word]})
+            word = line.strip().partition(" ")[0].partition("-")[0]
+            if word in ends:
+                now = watch.now()
+                phases[ends.pop(word)] = now - last
+                last = now
     assert process.returncode == 0
-    return watch.now() - began, at["report"] - at["collect"]
+    return {**phases, "end": watch.now() - last}
 
 
 def _family(root: int) -> list[int]:
@@ -585,26 +597,36 @@ def _ratio(found: dict[str, list[Measurement]], words: str, one: str, other: str
 
 
 def _beside(found: dict[str, list[Measurement]]) -> Iterator[str]:
-    read, start, whole = (found[name] for name in ("read one", "flow one", "flow rows"))
+    one, rows = found["flow one"], found["flow rows"]
     pairs = [
-        ("`digitline read` on one image", _spent(read), "< 1 s"),
-        ("`digitline score` on one image: Prefect's start, mostly", _spent(start), ""),
-        ("`digitline score` on all rows", _spent(whole), ""),
-        ("of these, drift and report", _spent(whole, "report"), ""),
+        ("`digitline read` on one image", _spent(found["read one"]), "< 1 s"),
+        ("`digitline score` on one image", _spent(one), ""),
+        *((f"of these, {words}", _phase(one, phase), "") for phase, words in PHASES.items()),
+        ("`digitline score` on all rows", _spent(rows), ""),
+        *((f"of these, {words}", _phase(rows, phase), "") for phase, words in PHASES.items()),
     ]
     for words, spent, goal in pairs:
         yield f"| {words} | {spent.seconds:.2f} s | {spent.cpu_seconds:.2f} s | {goal} |"
-    rest = _spent(whole) - _spent(start) - _spent(whole, "report") - _spent(found["ours rows"])
+    # What one image takes is no orchestration of the others: processes that start, Prefect's end.
+    scoring = _phase(rows, "scoring") - _phase(one, "scoring") - _spent(found["ours rows"])
+    ending = _phase(rows, "end") - _phase(one, "end")
     shares = (
-        rest.seconds / _spent(whole).seconds,
-        rest.cpu_seconds / _spent(whole).cpu_seconds,
+        (scoring.seconds + ending.seconds) / _spent(rows).seconds,
+        (scoring.cpu_seconds + ending.cpu_seconds) / _spent(rows).cpu_seconds,
     )
     share = " | ".join(f"{100 * value:.1f} %" for value in shares)
-    yield f"| orchestration beyond start, scoring and report, share of all | {share} | <= 5 % |"
+    yield f"| orchestration beyond that of one image, share of all | {share} | <= 5 % |"
 
 
-def _spent(runs: list[Measurement], which: str = "spent") -> Spent:
-    each = [getattr(run, which) for run in runs]
+def _spent(runs: list[Measurement]) -> Spent:
+    return _middle([run.spent for run in runs])
+
+
+def _phase(runs: list[Measurement], phase: str) -> Spent:
+    return _middle([run.phases[phase] for run in runs])
+
+
+def _middle(each: list[Spent]) -> Spent:
     return Spent(
         statistics.median(spent.seconds for spent in each),
         statistics.median(spent.cpu_seconds for spent in each),
