@@ -7,9 +7,8 @@
 Every measurement runs in a process of its own, one after the other; with `--jobs 2`, two at a
 time with one thread each, where CPU-seconds alone can be compared. Results are collected in a
 JSON-lines file, so that a long table can be measured in pieces; each call writes the table anew
-from all of them. Networks see the 60,000 training images of MNIST with their errata put right
-(ours hold one in forty of them out to choose the best epoch); the 10,000 test images, labelled as
-they are, are looked at once, after training.
+from all of them. Networks see the 60,000 training images of MNIST (ours hold 5,000 of them out
+to choose the best epoch); the 10,000 test images are looked at once, after training.
 """
 
 import argparse
@@ -41,7 +40,6 @@ from threadpoolctl import threadpool_info
 
 from digitline.home import CHECKOUT
 from digitline.learning.committee import member_seed
-from digitline.learning.errata import put_right, read_errata
 from digitline.learning.feed import Feed, scale
 from digitline.learning.fit import Part, fit
 from digitline.learning.optimiser import Schedule
@@ -66,8 +64,6 @@ WORK = Path(tempfile.gettempdir()) / "digitline-bench-train"
 TORCH = "torch==2.13.0"
 # Together they slow OpenBLAS down; alone, one contradicts the other.
 UNWANTED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
-# Fewer than `retrain` holds out: here they choose an epoch, and certify nothing.
-HELD_OUT = Shares(validation=1 / 40)
 # The network of the memory measurement need not be good, only fed.
 SMALL_FEED = Recipe(hidden=(64,), epochs=1, averaging=0)
 
@@ -333,16 +329,14 @@ def _install_torch() -> Path:
 
 
 def _prepare_mnist() -> None:
-    """Normalise the embedded MNIST, put its errata right and hold out a few rows, once."""
+    """Normalise the embedded MNIST and hold out by digest what `retrain` does to validate, once."""
     WORK.mkdir(parents=True, exist_ok=True)
     if (WORK / "test.parquet").exists():
         return
     raw = CHECKOUT / "data" / "mnist"
-    errata = read_errata((CHECKOUT / "data" / "errata").iterdir())
-    right = (put_right(batch, errata) for batch in _normalise(raw / "train.parquet"))
-    whole = pa.Table.from_batches(right)
-    ids = digests(whole.combine_chunks().to_batches()[0])
-    held_out = assign(ids, HELD_OUT, own_test=True) == "validation"
+    whole = pa.Table.from_batches(_normalise(raw / "train.parquet"))
+    part = assign(digests(whole.combine_chunks().to_batches()[0]), Shares(), own_test=True)
+    held_out = part == "validation"
     for name, chosen in (("train", ~held_out), ("validation", held_out)):
         _write(WORK / f"{name}.parquet", iter(whole.filter(pa.array(chosen)).to_batches()))
     _write(WORK / "test.parquet", _normalise(raw / "test.parquet"))

@@ -40,7 +40,7 @@ if __name__ == "__main__":
 @pytest.fixture(autouse=True)
 def trained(home: Home, reader: Home, monkeypatch: pytest.MonkeyPatch) -> Home:
     """Give a home of this test's own, with a champion in it, and small shards."""
-    monkeypatch.setenv("DIGITLINE_BULK__SHARD_ROWS", "25")
+    monkeypatch.setenv("DIGITLINE_BULK__SHARD_ROWS", "12")
     return Home(shutil.copytree(reader.root, home.root, dirs_exist_ok=True))
 
 
@@ -48,10 +48,10 @@ def trained(home: Home, reader: Home, monkeypatch: pytest.MonkeyPatch) -> Home:
 def images(mnist: Mnist, tmp_path: Path, store: Endpoint) -> Path:
     """Give a folder of images, some broken, and the same in the bucket under `scans`."""
     folder = tmp_path / "images"
-    for number, content in enumerate(mnist[0][:120]):
+    for number, content in enumerate(mnist[0][:60]):
         path = folder / f"box-{number % 3}" / f"scan-{number:03d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content[:60] if number % 40 == 7 else content)
+        path.write_bytes(content[:60] if number % 20 == 7 else content)
         create_object(store.place / f"scans/{path.relative_to(folder)}", path.read_bytes())
     return folder
 
@@ -99,11 +99,11 @@ def test_a_job_scores_what_is_new_in_the_bucket(
 ) -> None:
     source = str(store.place / "scans")
     first = score(source, threshold=0.9, job="post")
-    assert first.changes == "120 new, 0 changed, 0 unchanged"
+    assert first.changes == "60 new, 0 changed, 0 unchanged"
     create_object(store.place / "scans/box-1/late.png", mnist[0][500])
     second = score(source, threshold=0.9, job="post", out=str(store.place / "second"))
-    assert second.changes == "1 new, 0 changed, 120 unchanged"
-    assert second.counts.n_in == 121
+    assert second.changes == "1 new, 0 changed, 60 unchanged"
+    assert second.counts.n_in == 61
     assert published(store.place / "second")
 
 
