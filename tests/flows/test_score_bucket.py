@@ -94,6 +94,7 @@ def test_from_bucket_to_bucket_is_as_from_disk_to_disk(
         assert not [one for one in (*written, *kept) if secret.encode() in one]
 
 
+@pytest.mark.live
 def test_a_job_scores_what_is_new_in_the_bucket(
     images: Path, store: Endpoint, mnist: Mnist
 ) -> None:
@@ -126,6 +127,7 @@ def scoring(source: str, out: str, script: Path, home: Path) -> Iterator["subpro
         yield process
 
 
+@pytest.mark.live
 def test_killed_while_it_publishes_it_goes_on_and_another_home_is_kept_out(
     images: Path, store: Endpoint, home: Home, reader: Home, tmp_path: Path
 ) -> None:

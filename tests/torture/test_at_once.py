@@ -21,7 +21,7 @@ CHANGES = Attack(
     row=9,
     name="two to eight at once of promote and rollback, and of ingest to one name, some killed",
     holds="each takes its turn or ends with its own exit code; nothing mixed",
-    small=4,
+    small=2,
     full=50,
 )
 JOBS = Attack(
