@@ -31,7 +31,7 @@ SEQUENCES = Attack(
     name="any sequence of train, promote, roll back, delete, score and crash (Hypothesis, of 12 "
     "steps each)",
     holds="a valid champion and complete results after every step",
-    small=2,
+    small=1,
     full=60,
     batch=60,
 )
