@@ -77,6 +77,8 @@ RATIOS = (
     ("JPEG folder over reading and decoding", "ours jpegs", "bare jpegs", ">= 0.8"),
     ("JPEG folder over scaled decoding", "ours jpegs", "scaled jpegs", ""),
 )
+# Seconds between two looks at memory, and the share of the time that looking may take.
+_PAUSE, _WATCHED = 0.25, 0.02
 # The first word of the line with which a phase of `digitline score` ends.
 ENDS = {"score": "start", "collect": "scoring", "report": "report"}
 PHASES = {
@@ -200,10 +202,14 @@ class Watch:
         self._thread.join()
 
     def _look_on(self) -> None:
-        while not self._over.wait(0.25):
+        pause = _PAUSE
+        while not self._over.wait(pause):
+            began = time.perf_counter()
             self._look()
             self.peak_mb = max(self.peak_mb, sum(map(_share, _family(os.getpid()))))
             self._watching = time.thread_time()  # which is not the work that is watched
+            # To add up the pages of a large process takes long, and nobody works on them meanwhile.
+            pause = max(_PAUSE, (time.perf_counter() - began) / _WATCHED)
 
     def _look(self) -> None:
         self._worked.update({pid: _worked(pid) for pid in _family(os.getpid())})

@@ -109,10 +109,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:  # noqa
 @contextmanager
 def prefect_api(note: Path) -> Iterator[None]:
     """Serve Prefect's real API on a database of its own; `note` will hold its address."""
-    program = CHECKOUT / "tests" / "server" / "harness.py"
+    program = CHECKOUT / "tests" / "prefect_api.py"
     command = [sys.executable, str(program), str(note), str(STARTUP_TIMEOUT)]
-    environment = {**os.environ, "PYTHONPATH": str(program.parent)}
-    with subprocess.Popen(command, stdin=subprocess.PIPE, env=environment) as process:
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
         yield
         process.communicate(b"")
 
