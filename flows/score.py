@@ -56,7 +56,8 @@ from tasks.snapshot import Snapshot, snapshot_source
 Since: TypeAlias = Literal["last", "never"]
 
 _PAST = "past.npy"
-_IN_HAND = 2  # shards a process: the next waits for it, not it for Prefect to note the last
+# Shards a process: the next wait for it, not it for Prefect to note the last, which can take seconds.
+_IN_HAND = 4
 _log = logging.getLogger("digitline")
 
 
