@@ -11,7 +11,8 @@ Every measurement runs in a process of its own, one after the other, all of them
 times; the table has medians. The champion of the home (DIGITLINE_HOME) scores. What is called ours
 is listing, reading, scoring and committing the shards, without Prefect; `flow` is the whole
 command. Clocks start when libraries are loaded and processes are up, everybody's but the command's.
-Processor seconds and memory are those of all processes of a measurement, shared pages counted once.
+Processor seconds and memory are those of all processes of a measurement, shared pages counted once;
+memory is looked at in a round of its own, the first, for to add up its pages holds a process up.
 """
 
 import argparse
@@ -26,7 +27,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from io import BytesIO
 from itertools import cycle, islice
 from multiprocessing import get_context
@@ -77,8 +78,6 @@ RATIOS = (
     ("JPEG folder over reading and decoding", "ours jpegs", "bare jpegs", ">= 0.8"),
     ("JPEG folder over scaled decoding", "ours jpegs", "scaled jpegs", ""),
 )
-# Seconds between two looks at memory, and the share of the time that looking may take.
-_PAUSE, _WATCHED = 0.25, 0.02
 # The first word of the line with which a phase of `digitline score` ends.
 ENDS = {"score": "start", "collect": "scoring", "report": "report"}
 PHASES = {
@@ -182,8 +181,9 @@ class Measurement:
 class Watch:
     """Watches this process and those it starts: their processor seconds, their peak of memory."""
 
-    def __init__(self) -> None:
-        """Begin to watch."""
+    def __init__(self, *, memory: bool) -> None:
+        """Begin to watch, their memory if that is wanted."""
+        self._memory = memory
         self.peak_mb = 0.0
         self._watching = 0.0
         self._worked: dict[int, float] = {}
@@ -202,14 +202,11 @@ class Watch:
         self._thread.join()
 
     def _look_on(self) -> None:
-        pause = _PAUSE
-        while not self._over.wait(pause):
-            began = time.perf_counter()
+        while not self._over.wait(0.25):
             self._look()
-            self.peak_mb = max(self.peak_mb, sum(map(_share, _family(os.getpid()))))
+            if self._memory:
+                self.peak_mb = max(self.peak_mb, sum(map(_share, _family(os.getpid()))))
             self._watching = time.thread_time()  # which is not the work that is watched
-            # To add up the pages of a large process takes long, and nobody works on them meanwhile.
-            pause = max(_PAUSE, (time.perf_counter() - began) / _WATCHED)
 
     def _look(self) -> None:
         self._worked.update({pid: _worked(pid) for pid in _family(os.getpid())})
@@ -226,10 +223,15 @@ def main() -> None:
         os.environ.pop(name, None)
     _prepare(options)
     found: dict[str, list[Measurement]] = {}
+    peaks = {
+        (what, source): _run_child(what, source, options, memory=True).peak_mb
+        for what, source in _plan(options)
+    }
     for done in range(1, options.repeats + 1):
         for what, source in _plan(options):
-            one = _run_child(what, source, options)
-            found.setdefault(f"{what} {source}", []).append(one)
+            one = _run_child(what, source, options, memory=False)
+            one = replace(one, peak_mb=peaks[what, source])
+            found.setdefault(one.what, []).append(one)
             print(
                 f"{what:<8}{source:<8}{one.rate:10,.0f} /s{one.cpu_rate:10,.0f} /CPU-s"
                 f"{one.peak_mb:7,.0f} MB, others {one.others:.0%}",
@@ -248,6 +250,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--others", type=Path, help="environment with torch and Dask, made if none")
     parser.add_argument("--table", type=Path, default=TABLE)
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--memory", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
@@ -260,13 +263,14 @@ def _plan(options: argparse.Namespace) -> Iterator[tuple[str, str]]:
     yield from (("read", "one"), ("flow", "one"), ("flow", "rows"))
 
 
-def _run_child(what: str, source: str, options: argparse.Namespace) -> Measurement:
+def _run_child(what: str, source: str, options: argparse.Namespace, *, memory: bool) -> Measurement:
     # As a script we would be loaded, with our libraries, by each process that a scoring starts.
     program = f"import sys; sys.path[:0] = [{str(Path(__file__).parent)!r}]; import scoring"
     command = [sys.executable, "-c", f"{program}; scoring.main()", "--one", what, source]
     for name in ("images", "rows", "jpegs", "workers", "others"):
         if getattr(options, name) is not None:
             command += [f"--{name}", str(getattr(options, name))]
+    command += ["--memory"] if memory else []
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True)  # noqa: S603 - ourselves
     return TypeAdapter(Measurement).validate_json(done.stdout)
 
@@ -288,7 +292,7 @@ def _measure(what: str, source: str, options: argparse.Namespace) -> Measurement
         "ours": _ours,
         "flow": _flow,
     }
-    machine, watch = _machine_seconds(), Watch()
+    machine, watch = _machine_seconds(), Watch(memory=options.memory)
     before = watch.now()
     spent = run[what](place, options, watch)
     whole = watch.now() - before

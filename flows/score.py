@@ -56,7 +56,7 @@ from tasks.snapshot import Snapshot, snapshot_source
 Since: TypeAlias = Literal["last", "never"]
 
 _PAST = "past.npy"
-# Shards a process: the next wait for it, not it for Prefect to note the last, which can take seconds.
+# Shards a process: the next wait for it, not it for Prefect, which may take seconds to note one.
 _IN_HAND = 4
 _log = logging.getLogger("digitline")
 

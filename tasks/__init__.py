@@ -14,7 +14,7 @@ R = TypeVar("R")
 def stage(
     run_name: str | None = None,
     *,
-    tags: tuple[str, ...] = (),
+    tags: tuple[str, ...] = ("digitline",),
     retries: int = 0,
     retry_on: tuple[type[Exception], ...] = (),
 ) -> Callable[[Callable[P, R]], Task[P, R]]:
@@ -28,7 +28,7 @@ def stage(
         return Task(
             function,
             task_run_name=run_name,
-            tags=["digitline", *tags],
+            tags=tags,
             cache_policy=NO_CACHE,
             persist_result=False,
             retries=retries,

@@ -18,7 +18,7 @@ EMBEDDED = "mnist"
 _log = logging.getLogger("digitline")
 
 
-@stage("ingest {source}", tags=("outside",), retries=2, retry_on=(OSError,))
+@stage("ingest {source}", tags=("digitline", "outside"), retries=2, retry_on=(OSError,))
 def ingest_source(
     source: str, home: Home, checks: Checks, limits: Limits, name: str | None = None
 ) -> Ingested:

@@ -40,7 +40,7 @@ class Trained(BaseModel):
     seconds: float
 
 
-@stage("train {name}", tags=("training",))
+@stage("train {name}", tags=("digitline", "training"))
 def train_network(
     name: str,
     recipe: Recipe,
