@@ -202,7 +202,7 @@ class Watch:
         self._thread.join()
 
     def _look_on(self) -> None:
-        while not self._over.wait(0.25):
+        while not self._over.wait(0.25 if self._memory else 1.0):
             self._look()
             if self._memory:
                 self.peak_mb = max(self.peak_mb, sum(map(_share, _family(os.getpid()))))

@@ -14,14 +14,15 @@ R = TypeVar("R")
 def stage(
     run_name: str | None = None,
     *,
-    tags: tuple[str, ...] = ("digitline",),
+    tags: tuple[str, ...] = (),
     retries: int = 0,
     retry_on: tuple[type[Exception], ...] = (),
 ) -> Callable[[Callable[P, R]], Task[P, R]]:
     """Make a function a task of ours, tried again with back-off on errors that may pass.
 
     The committed files say what is done, not Prefect's state, which cannot see that a file is
-    gone; and a pickled result in the home would be code waiting to run. So neither is kept.
+    gone; and a pickled result in the home would be code waiting to run. So neither is kept. For the
+    sake of tags, Prefect asks its server for a limit before and after a task: a scoring has none.
     """
 
     def decorate(function: Callable[P, R]) -> Task[P, R]:

@@ -42,7 +42,7 @@ class Calibrated(BaseModel):
     reference: Census
 
 
-@stage("calibrate")
+@stage("calibrate", tags=("digitline",))
 def calibrate_network(
     trained: Path,
     sha256: str,

@@ -41,7 +41,7 @@ class Evaluated(BaseModel):
     champion_error: float | None
 
 
-@stage()
+@stage(tags=("digitline",))
 def evaluate_challenger(
     draft: Path,
     sha256: str,

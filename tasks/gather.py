@@ -27,7 +27,7 @@ class Gathered(BaseModel):
     others: int
 
 
-@stage()
+@stage(tags=("digitline",))
 def gather_corrections(store: Path, cache: Path, limits: Limits) -> Gathered | None:
     """Normalise the corrections in `store` into a directory under `cache`; `None` without any.
 

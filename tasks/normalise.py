@@ -34,7 +34,7 @@ class Normalised(BaseModel):
     pictures: Census = Census()
 
 
-@stage("normalise {directory.name}")
+@stage("normalise {directory.name}", tags=("digitline",))
 def normalise_rows(directory: Path, cache: Path, limits: Limits) -> Normalised:
     """Normalise the raw rows of the data set in `directory` into a directory under `cache`."""
     with opened(directory) as raw:

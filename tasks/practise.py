@@ -51,7 +51,7 @@ class Practised(BaseModel):
     digits: tuple[int, ...]
 
 
-@stage("practise")
+@stage("practise", tags=("digitline",))
 def practise_rows(
     train: Sequence[Path], train_digest: str, count: int, seed: int, cache: Path
 ) -> Practised:

@@ -11,7 +11,7 @@ from tasks import stage
 _log = logging.getLogger("digitline")
 
 
-@stage("promote {version}")
+@stage("promote {version}", tags=("digitline",))
 def promote_challenger(
     version: str,
     verdict: Verdict,

@@ -27,7 +27,7 @@ class Recalled(BaseModel):
     census: Census
 
 
-@stage("recall")
+@stage("recall", tags=("digitline",))
 def recall_scorings(
     home: Home, subject: str | None, most: int, model: str, threshold: float
 ) -> Recalled:

@@ -15,7 +15,7 @@ from tasks import stage
 _log = logging.getLogger("digitline")
 
 
-@stage()
+@stage(tags=("digitline",))
 def register_challenger(
     draft: Path, sha256: str, facts: Facts, test: Path, registry: Registry
 ) -> str:

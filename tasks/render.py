@@ -57,7 +57,7 @@ from tasks import stage
 _log = logging.getLogger("digitline")
 
 
-@stage()
+@stage(tags=("digitline",))
 def render_retrain(
     report: RetrainReport,
     trial: Path,

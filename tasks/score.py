@@ -17,8 +17,7 @@ class Crew(Protocol):
         """Count images that were scored by an earlier process."""
 
 
-# Without tags: for their sake Prefect asks its server for a limit before and after every shard.
-@stage("score {task.number}", tags=())
+@stage("score {task.number}")
 def score_shard(task: Task, crew: Crew) -> ScoredShard:
     """Have a shard scored by the next free worker; skip it where both its files are there."""
     images = task.stop - task.start

@@ -52,7 +52,7 @@ class Split(BaseModel):
         return Rows(rows=sum(shard.rows for shard in files), digest=digest)
 
 
-@stage()
+@stage(tags=("digitline",))
 def split_by_digest(
     origins: Sequence[Origin],
     cache: Path,

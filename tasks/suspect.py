@@ -20,7 +20,7 @@ _SEEDS = (0, 1)
 _log = logging.getLogger("digitline")
 
 
-@stage("suspect labels of {data.name}")
+@stage("suspect labels of {data.name}", tags=("digitline",))
 def suspect_labels(data: Path, rows: Path, cache: Path, *, search: bool = True) -> Path | None:
     """Write the suspects among the normalised training rows in `rows` of the data set in `data`.
 
