@@ -18,6 +18,7 @@ memory is looked at in a round of its own, the first, for to add up its pages ho
 import argparse
 import json
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -202,7 +203,7 @@ class Watch:
         self._thread.join()
 
     def _look_on(self) -> None:
-        while not self._over.wait(0.25 if self._memory else 1.0):
+        while not self._over.wait(0.25 if self._memory else 0.5):
             self._look()
             if self._memory:
                 self.peak_mb = max(self.peak_mb, sum(map(_share, _family(os.getpid()))))
@@ -367,9 +368,11 @@ def _other(name: str, text: str, place: Path, options: argparse.Namespace) -> Sp
 def _read(place: Path, _: argparse.Namespace, watch: Watch) -> Spent:
     command = [sys.executable, "-m", "flows.command_line", "read", "--threshold", "0.9"]
     command += map(str, place.rglob("*.png"))
-    began = watch.now()
+    began, before = watch.now(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=CHECKOUT)  # noqa: S603 - ours
-    return watch.now() - began
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)  # it may end between two looks
+    worked = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+    return Spent((watch.now() - began).seconds, worked)
 
 
 def _bare(place: Path, options: argparse.Namespace, watch: Watch) -> Spent:
