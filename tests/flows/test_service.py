@@ -81,6 +81,7 @@ def test_only_a_changed_inbox_is_scored_and_its_images_stay(trained: Home, mnist
     assert "caught up" in (skipped.message or "")
 
 
+@pytest.mark.live
 def test_an_inbox_in_a_bucket_is_scored_as_a_folder_is(
     trained: Home, mnist: Mnist, store: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
