@@ -13,7 +13,14 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from digitline.commit import MANIFEST_NAME, locked, storage_errors, write_bytes
+from digitline.commit import (
+    MANIFEST_NAME,
+    locked,
+    storage_errors,
+    sweep_drafts,
+    undisturbed,
+    write_bytes,
+)
 from digitline.errors import DataError, StorageError
 from digitline.home import Home
 from digitline.mirror import reserve
@@ -83,6 +90,9 @@ def claim(directory: Path, run: Run, key: str) -> None:
     ours = read_plan(run).model_copy(update={"run": run.id})
     found = _read_plan(directory / PLAN_NAME)
     if found is None and not held:
+        with undisturbed(directory) as free:
+            if free:  # a run that was killed here had not got so far as to have a plan
+                sweep_drafts(directory / PLAN_NAME)
         write_plan(directory, ours)
     elif found != ours:
         if not run.resumed:

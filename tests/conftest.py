@@ -1,6 +1,7 @@
 """What tests of every room share: a home of their own, digits, and one Prefect server."""
 
 import atexit
+import gc
 import io
 import os
 import secrets
@@ -33,6 +34,9 @@ from digitline.models.card import Data, Facts, Metrics, Rows
 from digitline.models.registry import Registry
 from digitline.objects import Address
 from digitline.pixels.normalise import NORMALISER
+
+# What is loaded stays: it is looked through for garbage neither meanwhile nor ever after.
+gc.disable()
 
 # Before any test module imports Prefect: nothing reported, nothing printed.
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
@@ -93,6 +97,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=rank)
 
 
+def pytest_collection_finish() -> None:
+    """Collect garbage from here on."""
+    gc.freeze()
+    gc.enable()
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:  # noqa: ANN401 - xdist's
     """Let the attacks, which share a process that is warm, be made by one process of xdist."""
@@ -106,12 +116,26 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:  # noqa
     return Scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
+# One connection to memory: on a file, whenever many processes write at once, the server's only
+# thread waits for a connection that waits for the write lock of a transaction that this thread
+# would have to go on with, and all runs stand still for the minute after which SQLite gives up.
+DATABASE = "sqlite+aiosqlite:///file::memory:?cache=shared&uri=true&check_same_thread=false"
+
+
 @contextmanager
 def prefect_api(note: Path) -> Iterator[None]:
     """Serve Prefect's real API on a database of its own; `note` will hold its address."""
     program = CHECKOUT / "tests" / "prefect_api.py"
-    command = [sys.executable, str(program), str(note), str(STARTUP_TIMEOUT)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+    environment = {
+        **os.environ,
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL": DATABASE,
+        # As Prefect starts one for a process without a server.
+        "PREFECT__SERVER_EPHEMERAL": "1",
+        "PREFECT__SERVER_FINAL": "1",
+        "PREFECT_UI_ENABLED": "0",
+    }
+    command = [sys.executable, str(program), str(note)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, env=environment) as process:
         yield
         process.communicate(b"")
 
@@ -171,6 +195,12 @@ def prefect_server(
         everywhere = context._temporary_global_settings_context
         stack.enter_context(everywhere(context.get_settings_context()))
         yield
+        # What is still to be told would, once there is no server, be tried for a minute.
+        from prefect.events.worker import EventsWorker  # noqa: PLC0415 - slow to load
+        from prefect.logging.handlers import APILogWorker  # noqa: PLC0415 - slow to load
+
+        EventsWorker.drain_all()
+        APILogWorker.drain_all()
 
 
 @pytest.fixture(scope="session")

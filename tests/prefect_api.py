@@ -1,31 +1,47 @@
-"""Prefect's real API on a database of its own, for all processes of a test run.
+"""Prefect's real API, for all processes of a test run.
 
-Run as a program it writes its address into a file and serves until its input ends. The database is
-one connection to memory: on a file, whenever many processes write at once, the server's only
-thread waits for a connection that waits for the write lock of a transaction that this thread would
-have to go on with, and all runs stand still for the minute after which SQLite gives up.
+Run as a program it writes its address into a file and serves until its input ends.
 """
 
+import gc
+import socket
 import sys
 from pathlib import Path
+from threading import Thread
 
-from prefect.server.api.server import SubprocessASGIServer
-from prefect.settings import PREFECT_SERVER_DATABASE_CONNECTION_URL, temporary_settings
-
-DATABASE = "sqlite+aiosqlite:///file::memory:?cache=shared&uri=true&check_same_thread=false"
+import uvicorn
+from prefect.server.api.server import create_app
 
 
-def main(note: Path, timeout: int) -> None:
-    """Serve, and say where in `note` once there is an answer."""
-    server = SubprocessASGIServer()
-    with temporary_settings({PREFECT_SERVER_DATABASE_CONNECTION_URL: DATABASE}):
-        server.start(timeout)
-    draft = note.with_suffix(".draft")
-    draft.write_text(server.api_url)
-    draft.rename(note)
-    sys.stdin.read()
-    server.stop()
+class Server(uvicorn.Server):
+    """A server that says where it is once there is an answer."""
+
+    def __init__(self, note: Path) -> None:
+        super().__init__(uvicorn.Config(create_app(), log_level="error", lifespan="on"))
+        self._note = note
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        assert sockets is not None
+        await super().startup(sockets)
+        # What was loaded stays: to look through it again and again would take a third of the time.
+        gc.freeze()
+        gc.enable()
+        draft = self._note.with_suffix(".draft")
+        draft.write_text(f"http://127.0.0.1:{sockets[0].getsockname()[1]}/api")
+        draft.rename(self._note)
+
+    def end_with_input(self) -> None:
+        """End when whoever started this process ends, however that may be."""
+        sys.stdin.read()
+        self.should_exit = self.force_exit = True  # its database goes with it
+
+
+def main(note: Path) -> None:
+    gc.disable()
+    server = Server(note)
+    Thread(target=server.end_with_input, daemon=True).start()
+    server.run([socket.create_server(("127.0.0.1", 0))])
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]))

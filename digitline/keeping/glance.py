@@ -1,8 +1,10 @@
 """Runs at a glance: what their plans, manifests and `metrics.json` say, newest first."""
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from heapq import merge
 from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar
 
@@ -80,7 +82,11 @@ class Glance(BaseModel):
 
 
 def look_at_runs(home: Home) -> Iterator[Glance]:
-    """Look at every run there is a trace of, the newest first."""
+    """Look at every run there is a trace of, the newest first.
+
+    Runs of one job are in the order of their numbers, whatever the clock said; where those of
+    others come in between, it says.
+    """
     found = {
         path.name: match
         for directory in (home.runs, home.reports)
@@ -88,9 +94,11 @@ def look_at_runs(home: Home) -> Iterator[Glance]:
         for path in directory.iterdir()
         if (match := _RUN.fullmatch(path.name)) is not None
     }
-    glances = [_look(home, name, match) for name, match in found.items()]
+    jobs: dict[str, list[Glance]] = defaultdict(list)
+    for name, match in sorted(found.items(), key=lambda each: -int(each[1]["number"])):
+        jobs[match["job"]].append(_look(home, name, match))
     never = datetime.min.replace(tzinfo=UTC)
-    return iter(sorted(glances, key=lambda each: (each.began or never, each.id), reverse=True))
+    return merge(*jobs.values(), key=lambda each: each.began or never, reverse=True)
 
 
 def _look(home: Home, name: str, match: re.Match[str]) -> Glance:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from digitline.commit import Manifest, write_manifest
+from digitline.commit import Manifest, drafting, write_manifest
 from digitline.errors import DataError, StorageError
 from digitline.home import Home
 from digitline.runs import claim, number, open_run
@@ -70,6 +70,25 @@ def test_half_the_results_of_another_run_are_not_gone_on_with(home: Home, tmp_pa
     finish(first.directory)
     with pytest.raises(StorageError, match="not empty"):
         claim(tmp_path / "out", open_run(home, "score", "a", NOW), "a")
+
+
+def test_what_a_run_left_that_was_killed_at_its_beginning_is_cleared_away(
+    home: Home, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / ".plan.json.0123456789ab").write_text("{")
+    (out / ".notes").touch()
+    claim(out, open_run(home, "score", "a", NOW), "a")
+    assert {path.name for path in out.iterdir()} == {".notes", "plan.json"}
+
+
+def test_a_draft_that_is_being_written_is_left_alone(home: Home, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with drafting(out):
+        (out / ".plan.json.0123456789ab").write_text("{")
+        claim(out, open_run(home, "score", "a", NOW), "a")
+        assert (out / ".plan.json.0123456789ab").exists()
 
 
 def test_broken_plan_is_named(home: Home) -> None:

@@ -20,7 +20,7 @@ from digitline.errors import BusyError, NoModelError
 from digitline.home import Home
 from digitline.models.registry import Registry
 from digitline.scoring.job import read_last
-from tests.torture.attack import Attack
+from tests.torture.attack import SCALE, Attack
 from tests.torture.changes import ACT, NOON, register_again
 from tests.torture.fuse import Order
 from tests.torture.nursery import Nursery
@@ -167,7 +167,7 @@ def test_any_sequence(
         with trial as attack:
             HomeMachine.TestCase.settings = settings(
                 max_examples=attack.cases,
-                stateful_step_count=12,
+                stateful_step_count=12 if SCALE else 6,
                 deadline=None,
                 database=None,
                 derandomize=False,

@@ -58,6 +58,13 @@ def test_runs_are_listed_newest_first_with_what_they_came_to(used: Home) -> None
     assert third.report == used.reports / "score-0003" / "report.html"
 
 
+def test_runs_of_a_job_are_in_order_of_number_whatever_the_clock_said(used: Home) -> None:
+    write_plan(used.runs / "retrain-0001", Plan(key="", started="2026-01-02T13:00:00+00:00"))
+    write_plan(used.runs / "score-0002", Plan(key="", started="2025-12-31T12:00:00+00:00"))
+    listed = [run.id for run in look_at_runs(used)]
+    assert listed == ["score-0003", "retrain-0001", "score-0002", "score-0001"]
+
+
 def test_overview_tells_of_champion_drift_and_trouble(used: Home, tmp_path: Path) -> None:
     now = datetime.now(UTC)
     memory = Memory().fail("no such folder", now, 60).fail("no such folder", now, 60)
