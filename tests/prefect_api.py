@@ -4,6 +4,7 @@ Run as a program it writes its address into a file and serves until its input en
 """
 
 import gc
+import os
 import socket
 import sys
 from pathlib import Path
@@ -30,17 +31,17 @@ class Server(uvicorn.Server):
         draft.write_text(f"http://127.0.0.1:{sockets[0].getsockname()[1]}/api")
         draft.rename(self._note)
 
-    def end_with_input(self) -> None:
-        """End when whoever started this process ends, however that may be."""
-        sys.stdin.read()
-        self.should_exit = self.force_exit = True  # its database goes with it
+
+def end_with_input() -> None:
+    """End with whoever started this process, however that may be; the database goes as well."""
+    sys.stdin.read()
+    os._exit(0)
 
 
 def main(note: Path) -> None:
     gc.disable()
-    server = Server(note)
-    Thread(target=server.end_with_input, daemon=True).start()
-    server.run([socket.create_server(("127.0.0.1", 0))])
+    Thread(target=end_with_input, daemon=True).start()
+    Server(note).run([socket.create_server(("127.0.0.1", 0))])
 
 
 if __name__ == "__main__":
