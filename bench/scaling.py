@@ -1,7 +1,8 @@
 """Measure how scoring grows: Dask workers, the cost of a shard, ten thousand images to a million.
 
     .venv/bin/python bench/scaling.py
-    .venv/bin/python bench/scaling.py --pngs 2000 --rows 1000 10000 --repeats 1 --table /tmp/s.md
+    .venv/bin/python bench/scaling.py --jpegs 50 --pngs 2000 --rows 1000 10000 --repeats 1 \
+        --table /tmp/scaling.md
 
 The champion of the home (DIGITLINE_HOME) scores. A Prefect server, a Dask cluster of one worker and
 one of two, each of one thread, are started on loopback for the time of the measurement. Runs that
@@ -21,7 +22,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import cycle, islice
@@ -31,6 +32,7 @@ import numpy as np
 import psutil  # type: ignore[import-untyped]  # it ships no types
 import pyarrow.parquet as pq
 
+from bench.scoring import SIDE, draw_photographs
 from digitline.home import CHECKOUT
 from digitline.models.registry import Registry
 from digitline.pixels.decode import Limits, decode
@@ -61,10 +63,11 @@ and ratios taken side by side say more than seconds.
 ## One Dask worker against two
 """
 WORKERS = """\
-{:,} PNG files, listed and scored to the last shard.
+Folders listed and scored to the last shard. The listing, the scheduler and Prefect's server share
+the cores with the workers: together they must not want more than there are.
 
-| workers | seconds | CPU-s |
-| ---: | ---: | ---: |"""
+| folder | seconds, one worker | two | CPU-s, one | two | two are faster | turn by turn |
+| --- | ---: | ---: | ---: | ---: | ---: | --- |"""
 SHARDS = """\
 ## What a shard costs
 
@@ -121,20 +124,20 @@ class Meter:
 
 
 @contextmanager
-def measuring() -> Iterator[Meter]:
+def measuring(meter: Meter) -> Iterator[None]:
     """Measure what happens in the block."""
-    meter, over = Meter(), threading.Event()
+    over = threading.Event()
     meter.look()
     before, began = meter.total, time.perf_counter()
 
     def watch() -> None:
-        while not over.wait(0.1):
+        while not over.wait(1):  # to look more often would take a tenth of a core
             meter.look()
 
     thread = threading.Thread(target=watch)
     thread.start()
     try:
-        yield meter
+        yield
     finally:
         meter.seconds = time.perf_counter() - began
         over.set()
@@ -203,9 +206,10 @@ class Ground:
         out = Path(tempfile.mkdtemp(dir=self.place))
         address = self._clusters[workers] if engine == "dask" else ""
         wanted = Bulk(engine=engine, address=address, workers=workers, **bulk)
+        meter = Meter()
+        # Measured within: Prefect ends a flow at its next whole second only.
         measured = flow(persist_result=False, validate_parameters=False)(list_and_score)
-        with measuring() as meter:
-            images, shards = measured(source, out, self._duty, wanted)
+        images, shards = measured(source, out, self._duty, wanted, meter)
         written = sum(path.stat().st_size for path in out.glob("*-*.parquet"))
         shutil.rmtree(out)
         cost = Cost(images, shards, meter.seconds, meter.cpu, written)
@@ -228,15 +232,18 @@ class Ground:
         return process
 
 
-def list_and_score(source: Path, out: Path, duty: Duty, bulk: Bulk) -> tuple[int, int]:
+def list_and_score(
+    source: Path, out: Path, duty: Duty, bulk: Bulk, meter: Meter
+) -> tuple[int, int]:
     """Do what the flow does up to its last shard; give the numbers of images and shards."""
     from flows.score import score_all  # noqa: PLC0415 - after the environment
     from tasks.snapshot import Snapshot  # noqa: PLC0415 - the same
 
-    listing = out / "listing.parquet"
-    images = keep_listing(listing, list_batches(str(source), NORMALISER)).rows
-    snapshot = Snapshot(listing=listing, images=images)
-    return images, len(score_all(snapshot, duty, bulk, None, out))
+    with measuring(meter):
+        listing = out / "listing.parquet"
+        images = keep_listing(listing, list_batches(str(source), NORMALISER)).rows
+        snapshot = Snapshot(listing=listing, images=images)
+        return images, len(score_all(snapshot, duty, bulk, None, out))
 
 
 def free_port() -> int:
@@ -255,12 +262,14 @@ def main() -> None:
         stack.callback(shutil.rmtree, place, ignore_errors=True)
         ground = Ground(place, stack)
         ground.start()
-        pngs = _write_pngs(place / "pngs", options.pngs)
+        pngs = _write_files(place / "pngs", islice(cycle(_contents()), options.pngs), "png")
+        photographs = islice(cycle(draw_photographs(_contents(), 10_000)), options.jpegs)
+        jpegs = _write_files(place / "jpegs", photographs, "jpg")
         rows = [_write_rows(place / f"rows-{count}.parquet", count) for count in options.rows]
-        workers = _compare_workers(ground, pngs, options.repeats)
+        workers = _compare_workers(ground, pngs, jpegs, options)
         shard = _price_shards(ground, options)
         line = [ground.score(source, "local") for source in rows]
-        tenth = _write_pngs(place / "tenth", options.pngs // 10)
+        tenth = _write_files(place / "tenth", islice(cycle(_contents()), options.pngs // 10), "png")
         files = [ground.score(source, "local") for source in (tenth, pngs)]
         size = rows[-1].stat().st_size / options.rows[-1]
     options.table.write_text(_table(ground.network, workers, shard, line, files, size, options))
@@ -268,7 +277,8 @@ def main() -> None:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--pngs", type=int, default=20_000, help="28 x 28 PNG files")
+    parser.add_argument("--jpegs", type=int, default=16_000, help=f"{SIDE} x {SIDE} JPEG files")
+    parser.add_argument("--pngs", type=int, default=100_000, help="28 x 28 PNG files")
     parser.add_argument(
         "--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000], help="normalised rows"
     )
@@ -278,14 +288,21 @@ def _parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _compare_workers(ground: Ground, source: Path, repeats: int) -> dict[int, list[Cost]]:
-    """Score the same folder with one worker and with two, in turn, after a first time for each."""
-    found: dict[int, list[Cost]] = {1: [], 2: []}
-    for turn in range(repeats + 1):
-        for workers, costs in found.items():
-            cost = ground.score(source, "dask", workers)
-            if turn:  # the first time, processes load their code
-                costs.append(cost)
+def _compare_workers(
+    ground: Ground, pngs: Path, jpegs: Path, options: argparse.Namespace
+) -> dict[str, dict[int, list[Cost]]]:
+    """Score the same folders with one worker and with two, in turn, after a first time for each."""
+    for workers in (1, 2):  # processes load their code
+        ground.score(pngs, "dask", workers)
+    found: dict[str, dict[int, list[Cost]]] = {}
+    for name, folder in (
+        (f"{options.pngs:,} PNG files, 28 x 28", pngs),
+        (f"{options.jpegs:,} JPEG files, {SIDE} x {SIDE}", jpegs),
+    ):
+        costs = found.setdefault(name, {1: [], 2: []})
+        for _ in range(options.repeats):
+            for workers in costs:
+                costs[workers].append(ground.score(folder, "dask", workers))
     return found
 
 
@@ -309,9 +326,9 @@ def _contents() -> list[bytes]:
     return contents
 
 
-def _write_pngs(folder: Path, count: int) -> Path:
-    for number, content in enumerate(islice(cycle(_contents()), count)):
-        path = folder / f"{number // 1000:04d}" / f"{number:07d}.png"
+def _write_files(folder: Path, contents: Iterable[bytes], suffix: str) -> Path:
+    for number, content in enumerate(contents):
+        path = folder / f"{number // 1000:04d}" / f"{number:07d}.{suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     return folder
@@ -337,28 +354,19 @@ def _middle(costs: Sequence[Cost], what: str) -> float:
 
 def _table(
     network: object,
-    workers: dict[int, list[Cost]],
+    workers: dict[str, dict[int, list[Cost]]],
     shard: dict[str, list[Cost]],
     line: list[Cost],
     files: list[Cost],
     size: float,
     options: argparse.Namespace,
 ) -> str:
-    ratios = [one.seconds / two.seconds for one, two in zip(workers[1], workers[2], strict=True)]
-    told = ", ".join(f"{ratio:.2f}" for ratio in ratios)
-    faster = (
-        f"Two are {statistics.median(ratios):.2f} times as fast as one "
-        f"(goal 1.8; turn by turn: {told})."
-    )
     return "\n".join(
         [
             HEAD.format(options.repeats, os.cpu_count(), network, os.getloadavg()[0]),
-            WORKERS.format(options.pngs),
-            *(
-                f"| {count} | {_middle(costs, 'seconds'):.1f} | {_middle(costs, 'cpu'):.1f} |"
-                for count, costs in workers.items()
-            ),
-            f"\n{faster}\n",
+            WORKERS,
+            *(_tell_workers(folder, costs) for folder, costs in workers.items()),
+            "\nGoal: 1.8 times.\n",
             SHARDS.format(options.shards * TINY, options.shards),
             *(
                 f"| {engine} | {1000 * _each(shard, engine, 'seconds', options.shards):.0f} "
@@ -372,6 +380,16 @@ def _table(
             "",
         ]
     )
+
+
+def _tell_workers(folder: str, costs: dict[int, list[Cost]]) -> str:
+    ratios = [one.seconds / two.seconds for one, two in zip(costs[1], costs[2], strict=True)]
+    seconds, cpu = (
+        [_middle(costs[count], what) for count in (1, 2)] for what in ("seconds", "cpu")
+    )
+    turns = ", ".join(f"{ratio:.2f}" for ratio in ratios)
+    cells = [f"{cell:.1f}" for cell in (*seconds, *cpu)]
+    return f"| {' | '.join([folder, *cells])} | {statistics.median(ratios):.2f} | {turns} |"
 
 
 def _each(shard: dict[str, list[Cost]], engine: str, what: str, shards: int) -> float:

@@ -525,7 +525,7 @@ def _prepare(options: argparse.Namespace) -> None:
     _write_files(WORK / "pngs", islice(cycle(contents), options.images), "png")
     _write_files(WORK / "some-pngs", contents[: min(options.images, 300)], "png")
     _write_files(WORK / "one", contents[:1], "png")
-    _write_files(WORK / "jpegs", _photographs(contents, options.jpegs), "jpg")
+    _write_files(WORK / "jpegs", draw_photographs(contents, options.jpegs), "jpg")
     px = np.stack([decode(content, Limits()) for content in contents[: min(10_000, options.rows)]])
     _write_rows(WORK / "rows.parquet", px, options.rows)
     _write_rows(WORK / "tenth.parquet", px, options.rows // 10)
@@ -544,7 +544,7 @@ def _write_files(folder: Path, contents: Iterator[bytes] | list[bytes], suffix: 
         path.write_bytes(content)
 
 
-def _photographs(contents: list[bytes], count: int) -> Iterator[bytes]:
+def draw_photographs(contents: list[bytes], count: int) -> Iterator[bytes]:
     """Draw digits large, dark on a paper with some grain, as JPEG."""
     grain = np.random.default_rng(0).normal(0, 4, (SIDE, SIDE))
     for content in contents[:count]:
