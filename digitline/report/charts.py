@@ -312,8 +312,12 @@ def _per_cent(share: float, _: float) -> str:
 def _restyle_legend(axes: Axes) -> None:
     legend = axes.get_legend()
     assert legend is not None
-    sns.move_legend(
-        axes, "lower center", bbox_to_anchor=(0.5, 1.0), ncol=3, title=None, frameon=False,
+    # As `sns.move_legend` does, but that has matplotlib keep each figure for ever, in a cache of
+    # the methods of its legend.
+    handles = [handle for handle in legend.legend_handles if handle is not None]
+    labels = [text.get_text() for text in legend.get_texts()]
+    axes.legend(
+        handles, labels, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False,
         labelcolor=TEXT,
     )  # fmt: skip
 

@@ -1,4 +1,5 @@
 import base64
+import gc
 import hashlib
 import re
 from html.parser import HTMLParser
@@ -6,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from digitline.report import data, pages
 from digitline.report.pictures import RetrainPictures, ScorePictures, Shot
@@ -174,6 +176,18 @@ def test_a_report_is_written_beside_its_metrics(tmp_path: Path) -> None:
     metrics = (page.parent / "metrics.json").read_bytes()
     assert data.REPORT.validate_json(metrics) == report
     assert len(metrics) < 200_000
+
+
+def test_charts_are_not_kept_in_memory_once_they_are_drawn() -> None:
+    def count_charts() -> int:
+        pages.render_retrain(*samples.retrain())
+        pages.render_score(*samples.score())
+        gc.collect()
+        return sum(isinstance(each, Figure) for each in gc.get_objects())
+
+    before = count_charts()
+    # One or another that was drawn last may still be referred to.
+    assert count_charts() <= before + 1
 
 
 def test_pictures_of_the_other_kind_are_refused(tmp_path: Path) -> None:
