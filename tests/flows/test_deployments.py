@@ -13,7 +13,7 @@ from prefect.schedules import Cron
 ROOT = Path(__file__).resolve().parent.parent.parent
 DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
 SERVED = ("retrain_on_schedule", "score_inbox", "watch_drift", "keep_up")
-ENTRIES = [each["entrypoint"] for each in DEPLOYMENTS] + [f"flows/ticks.py:{n}" for n in SERVED]
+ENTRIES = [each["entrypoint"] for each in DEPLOYMENTS] + [f"flows.ticks.{n}" for n in SERVED]
 _LOAD = """
 import json, sys
 from prefect.flows import load_flow_from_entrypoint
@@ -21,6 +21,8 @@ forms = {}
 for entry in sys.argv[1:]:
     flow = load_flow_from_entrypoint(entry, use_placeholder_flow=False)
     forms[entry] = flow.parameters.model_dump()
+    # A Dask cluster is told of the flow by this name.
+    assert flow.fn.__module__ == entry.rpartition(".")[0], flow.fn.__module__
 print(json.dumps(forms))
 """
 
@@ -30,7 +32,7 @@ def forms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
     """Load every entry point in one process that stands elsewhere; give their run forms."""
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     loaded = subprocess.run(
-        [sys.executable, "-c", _LOAD, *(f"{ROOT}/{entry}" for entry in ENTRIES)],
+        [sys.executable, "-c", _LOAD, *ENTRIES],
         capture_output=True,
         text=True,
         check=False,
@@ -39,7 +41,7 @@ def forms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
     )
     assert loaded.returncode == 0, loaded.stderr
     found: dict[str, dict[str, Any]] = json.loads(loaded.stdout.splitlines()[-1])
-    return {entry.removeprefix(f"{ROOT}/"): form for entry, form in found.items()}
+    return found
 
 
 def test_every_parameter_on_a_run_form_is_explained(forms: dict[str, dict[str, Any]]) -> None:

@@ -109,7 +109,8 @@ def test_nothing_is_lost_over_schedules_kills_and_restarts(
     manifest = last.manifest()
     assert manifest is not None
     check_shards(last.results, manifest)
-    tables = [pq.read_table(last.results / shard.name) for shard in manifest.shards]
+    answers = [shard.name for shard in manifest.shards if "-" in shard.name]
+    tables = [pq.read_table(last.results / name) for name in answers]
     names = sorted(name for table in tables for name in table["path"].to_pylist())
     assert names == [f"{number:05d}.png" for number in range(900)]
     overview = json.loads(machine.run("status", "--json"))
