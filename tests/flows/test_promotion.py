@@ -17,6 +17,7 @@ from flows.retrain import Approval, ask, retrain
 
 PASSED = Verdict(kind="promote", sentence="It passed every rule.")
 FAILED = Verdict(kind="hold", sentence="It failed not-worse.")
+PAUSED = FlowRunFilter.model_validate({"state": {"type": {"any_": [StateType.PAUSED]}}})
 
 
 @flow
@@ -36,15 +37,18 @@ def test_run_waits_for_a_person_and_heeds_the_answer(
         running = pool.submit(asking, verdict)
         with get_client(sync_client=True) as client:
             client.resume_flow_run(paused_run(), run_input=Approval(promote=answer).model_dump())
+            while not running.done():  # an answer that came before the question was whole is lost
+                for run in client.read_flow_runs(flow_run_filter=PAUSED):
+                    client.resume_flow_run(run.id, run_input=Approval(promote=answer).model_dump())
+                time.sleep(0.5)
         assert running.result(timeout=60) == kind
 
 
 def paused_run() -> UUID:
-    wanted = FlowRunFilter.model_validate({"state": {"type": {"any_": [StateType.PAUSED]}}})
     deadline = time.monotonic() + 60
     with get_client(sync_client=True) as client:
         while time.monotonic() < deadline:
-            for run in client.read_flow_runs(flow_run_filter=wanted):
+            for run in client.read_flow_runs(flow_run_filter=PAUSED):
                 return run.id
             time.sleep(0.2)
     raise TimeoutError("no run was paused")
