@@ -37,7 +37,7 @@ def test_run_waits_for_a_person_and_heeds_the_answer(
         running = pool.submit(asking, verdict)
         with get_client(sync_client=True) as client:
             client.resume_flow_run(paused_run(), run_input=Approval(promote=answer).model_dump())
-            while not running.done():  # an answer that came before the question was whole is lost
+            while not running.done():  # once, an answer was not heard
                 for run in client.read_flow_runs(flow_run_filter=PAUSED):
                     client.resume_flow_run(run.id, run_input=Approval(promote=answer).model_dump())
                 time.sleep(0.5)
