@@ -40,12 +40,13 @@ from threadpoolctl import threadpool_info
 
 from digitline.home import CHECKOUT
 from digitline.learning.committee import member_seed
-from digitline.learning.feed import Feed, scale
+from digitline.learning.feed import Feed
 from digitline.learning.fit import Part, fit
 from digitline.learning.optimiser import Schedule
 from digitline.learning.recipe import Recipe, load_recipe
 from digitline.learning.split import Shares, assign
 from digitline.learning.stream import count_labels
+from digitline.pixels.aspect import to_ink
 from digitline.pixels.decode import Limits
 from digitline.pixels.normalise import NORMALISER
 from digitline.pixels.reading import read_images
@@ -378,7 +379,7 @@ def _write(path: Path, batches: Iterator[pa.RecordBatch]) -> None:
 
 def _load(part: str) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     batches = list(read_batches(WORK / f"{part}.parquet"))
-    digits = np.concatenate([scale(pixels(batch)) for batch in batches])
+    digits = np.concatenate([to_ink(pixels(batch)) for batch in batches])
     return digits, np.concatenate([labels(batch) for batch in batches]).astype(np.int64)
 
 

@@ -15,7 +15,7 @@ from digitline.judging.trial import read_trial
 from digitline.learning.suspects import read_issues
 from digitline.models import card
 from digitline.models.draft import read_draft
-from digitline.models.reading import network_of
+from digitline.models.reading import network_of, pixel_weights
 from digitline.pixels.decode import Limits, UndecodableError, decode
 from digitline.pixels.normalise import normalise
 from digitline.report import data as report_data
@@ -89,7 +89,7 @@ def render_retrain(
         np.concatenate([pixels(batch) for batch in read_batches(test)]),
         look=look(_labelled(train)),
         suspects=suspect_px,
-        weights=network_of(read_draft(draft, sha256)).coefs_[0],
+        weights=pixel_weights(network_of(read_draft(draft, sha256))),
     )
     page = write_report(reports / report.run.id, complete, pictures)
     rebuild_index(reports)

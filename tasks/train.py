@@ -54,7 +54,8 @@ def train_network(
 
     The checkpoint beside the draft lets a training that was killed go on, to the same result.
     """
-    layers = "-".join(map(str, (784, *recipe.hidden, 10)))
+    seen = " and ".join(recipe.aspects)
+    layers = f"{seen} digits, " + "-".join(map(str, (*recipe.hidden, 10)))
     epochs = recipe.members * (recipe if start is None else recipe.warmed()).epochs
     layers += "" if recipe.members == 1 else f", {recipe.members} of them"
     origin = "" if start is None else f", from {start.version}"

@@ -10,7 +10,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
 from sklearn.neural_network import MLPClassifier
 
-from digitline.learning.feed import scale
+from digitline.pixels.aspect import aspects_of, to_ink
 from digitline.rows import PIXELS
 
 _DIGITS = 10
@@ -36,7 +36,7 @@ def calibrate(
         # It warns that weights do not reach a network which is not fitted again anyway.
         warnings.filterwarnings("ignore", "Since FrozenEstimator does not appear", UserWarning)
         return calibrated.fit(
-            scale(np.concatenate([digits, blanks])),
+            to_ink(np.concatenate([digits, blanks]), aspects_of(network)),
             np.concatenate([labels.astype(np.int64), padding]),
             sample_weight=np.r_[np.ones(len(digits)), np.zeros(len(padding))],
         )

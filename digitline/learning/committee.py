@@ -5,6 +5,7 @@ Ciresan et al., "Better digit recognition with a committee of simple neural nets
 """
 
 from collections.abc import Sequence
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from sklearn.neural_network import MLPClassifier
 
 from digitline.learning.network import new_model
 from digitline.learning.recipe import Recipe
+from digitline.pixels.aspect import Aspect, aspects_of
 
 
 def member_seed(seed: int, member: int) -> int:
@@ -19,12 +21,18 @@ def member_seed(seed: int, member: int) -> int:
     return seed if member == 0 else int(np.random.SeedSequence([seed, member]).generate_state(1)[0])
 
 
+def aspect_of(recipe: Recipe, member: int) -> Aspect:
+    """Tell how a member, counted from 0, sees a digit; those that see it alike are neighbours."""
+    return recipe.aspects[member * len(recipe.aspects) // recipe.members]
+
+
 def merge(members: Sequence[MLPClassifier], recipe: Recipe) -> MLPClassifier:
     """Merge fitted networks of one recipe; a single one is given back as it is."""
     if len(members) == 1:
         return members[0]
     hidden = tuple(units * len(members) for units in recipe.hidden)
-    merged = new_model(recipe.model_copy(update={"hidden": hidden}), members[0].random_state)
+    wide = recipe.model_copy(update={"hidden": hidden})
+    merged = new_model(wide, members[0].random_state, recipe.aspects)
     merged.coefs_, merged.intercepts_ = join(members)
     return merged
 
@@ -32,15 +40,24 @@ def merge(members: Sequence[MLPClassifier], recipe: Recipe) -> MLPClassifier:
 def join(
     members: Sequence[MLPClassifier],
 ) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:
-    """Give the weights and biases of members side by side, their outputs averaged."""
+    """Give the weights and biases of members side by side, their outputs averaged.
+
+    Neighbours that see the same aspects of a digit share its inputs.
+    """
     layers = zip(*(member.coefs_ for member in members), strict=True)
     biases = zip(*(member.intercepts_ for member in members), strict=True)
-    first, *between, last = layers
+    _, *between, last = layers
     *shifts, outputs = biases
-    coefs = [np.hstack(first), *map(_diagonal, between), np.vstack(last) / np.float32(len(members))]
+    averaging = np.asarray(np.vstack(last) / np.float32(len(members)), np.float32)
+    coefs = [_first(members), *map(_diagonal, between), averaging]
     averaged = np.asarray(np.mean(outputs, axis=0), np.float32)
     intercepts = [*map(np.concatenate, shifts), averaged]
     return coefs, intercepts
+
+
+def _first(members: Sequence[MLPClassifier]) -> NDArray[np.float32]:
+    alike = groupby(members, key=aspects_of)
+    return _diagonal([np.hstack([one.coefs_[0] for one in group]) for _, group in alike])
 
 
 def _diagonal(blocks: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:

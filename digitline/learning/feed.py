@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from digitline.learning.hardness import EVERY, Hardness
 from digitline.learning.recipe import Recipe
 from digitline.learning.stream import DIGITS, Chunk, Part, ahead, in_order, shuffled
+from digitline.pixels.aspect import Aspect, sense, stand
 from digitline.pixels.distort import distort
 
 # Rows handed over at a time: 16 MB as float32.
@@ -22,7 +23,7 @@ _LOOK = 0
 
 @dataclass(frozen=True)
 class Meal:
-    """Rows ready for a few steps: `digits` (n, 784) in 0 .. 1, `labels` (n,), `weights` (n,)."""
+    """Rows ready for a few steps: `digits` (n, width) in 0 .. 1, `labels` (n,), `weights` (n,)."""
 
     digits: NDArray[np.float32]
     labels: NDArray[np.int8]
@@ -33,12 +34,18 @@ class Feed:
     """The training rows of each epoch; the seed alone decides what an epoch gives."""
 
     def __init__(
-        self, recipe: Recipe, parts: Sequence[Part], counts: NDArray[np.int64], seed: int
+        self,
+        recipe: Recipe,
+        parts: Sequence[Part],
+        counts: NDArray[np.int64],
+        seed: int,
+        aspect: Aspect = "plain",
     ) -> None:
         """Feed the rows of `parts`, of which `counts`, (10,), tells how many of each digit."""
         self._recipe = recipe
         self._parts = parts
         self._seed = seed
+        self._aspect = aspect
         self.hardness = Hardness(int(counts.sum()), recipe.focus, recipe.hard)
         self._class_weights = _class_weights(recipe, counts)
         self._weighted = recipe.class_weight != "none" or len({part.weight for part in parts}) > 1
@@ -74,19 +81,15 @@ class Feed:
 
     def _prepare(self, item: tuple[Chunk, np.random.Generator], label_noise: float) -> Meal:
         chunk, rng = item
-        digits = scale(distort(chunk.digits, self._recipe.distortion, rng))
+        # Stood before it is distorted: of a digit to be read, the stance is as good as it gets.
+        stood = stand(chunk.digits, self._aspect)
+        digits = sense(distort(stood, self._recipe.distortion, rng), self._aspect)
         labels = chunk.labels
         weights = chunk.weights * self._class_weights[labels] if self._weighted else None
         if label_noise:
             wrong = rng.random(len(labels)) < label_noise
             labels = np.where(wrong, rng.integers(0, DIGITS, len(labels), np.int8), labels)
         return Meal(digits, labels, weights)
-
-
-def scale(digits: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Bring pixels to 0 .. 1, as the network expects them."""
-    scaled: NDArray[np.float32] = np.divide(digits, np.float32(255), dtype=np.float32)
-    return scaled
 
 
 def _class_weights(recipe: Recipe, counts: NDArray[np.int64]) -> NDArray[np.float32]:

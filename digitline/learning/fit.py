@@ -16,9 +16,9 @@ from digitline.commit import file_digest
 from digitline.errors import TrainingError
 from digitline.learning.calibration import calibrated_loss
 from digitline.learning.checkpoint import Progress, load, save
-from digitline.learning.committee import member_seed, merge
+from digitline.learning.committee import aspect_of, member_seed, merge
 from digitline.learning.epoch import Epoch, average
-from digitline.learning.feed import Feed, scale
+from digitline.learning.feed import Feed
 from digitline.learning.network import (
     check_start,
     copy_weights,
@@ -30,6 +30,7 @@ from digitline.learning.optimiser import Adam, Schedule, Weights, install, strip
 from digitline.learning.recipe import Recipe
 from digitline.learning.side_by_side import Stopped, one_at_a_time, side_by_side
 from digitline.learning.stream import Part, count_labels
+from digitline.pixels.aspect import Aspect, aspects_of, to_ink
 from digitline.rows import labels, pixels, read_batches
 
 __all__ = ["Epoch", "Fitted", "Part", "fit", "plan_digest"]
@@ -82,7 +83,8 @@ def fit(
 
     def fit_member(member: int, stop: Event) -> _Training:
         own_seed = member_seed(seed, member)
-        training = _Training(recipe, train, validation, own_seed, counts)
+        aspect = aspect_of(recipe, member)
+        training = _Training(recipe, train, validation, own_seed, counts, aspect)
         if start is not None:
             training.start_from(start)
         plan = plan_digest(recipe, train, validation, seed=own_seed, start=start)
@@ -137,13 +139,14 @@ class _Training:
         validation: Path,
         seed: int,
         counts: NDArray[np.int64],
+        aspect: Aspect,
     ) -> None:
         self._recipe = recipe
         self._validation = validation
-        self._feed = Feed(recipe, train, counts, seed)
+        self._feed = Feed(recipe, train, counts, seed, aspect)
         steps = self._feed.steps()
         self._optimiser = Adam(_schedule(recipe, steps), recipe.averaging * steps[-1])
-        self._model = new_model(recipe, seed)
+        self._model = new_model(recipe, seed, (aspect,))
         self._optimiser.begin(weights_of(self._model))
         install(self._model, self._optimiser)
         self.curve: list[Epoch] = []
@@ -279,8 +282,9 @@ def _validate(model: MLPClassifier, rows: Path) -> tuple[float, float]:
     The loss is that at the temperature that suits it best, which calibration will set: a network
     that is only too sure of itself is none the worse for it.
     """
+    aspects = aspects_of(model)
     answers = [
-        (model.predict_proba(scale(pixels(batch))), labels(batch))
+        (model.predict_proba(to_ink(pixels(batch), aspects)), labels(batch))
         for batch in read_batches(rows, ["label", "px"])
     ]
     chances = np.concatenate([found for found, _ in answers])

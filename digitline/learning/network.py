@@ -12,6 +12,7 @@ from digitline.errors import SettingsError, TrainingError
 from digitline.learning.feed import Meal
 from digitline.learning.optimiser import Weights
 from digitline.learning.recipe import Recipe
+from digitline.pixels.aspect import PLAIN, Aspect, aspects_of, width
 from digitline.rows import PIXELS, SIDE
 
 CLASSES = np.arange(10)
@@ -24,11 +25,11 @@ _EDGE = 3
 _LENGTH = 2.26
 
 
-def new_model(recipe: Recipe, seed: int) -> MLPClassifier:
+def new_model(recipe: Recipe, seed: int, aspects: tuple[Aspect, ...] = PLAIN) -> MLPClassifier:
     """Make a classifier of all ten digits with fresh weights, in float32.
 
-    The first layer begins with receptive fields, the others are drawn as in He et al., "Delving
-    deep into rectifiers" (ICCV 2015).
+    A first layer that looks at pixels begins with receptive fields, the others are drawn as in He
+    et al., "Delving deep into rectifiers" (ICCV 2015).
     """
     model = MLPClassifier(
         hidden_layer_sizes=recipe.hidden,
@@ -39,14 +40,18 @@ def new_model(recipe: Recipe, seed: int) -> MLPClassifier:
         random_state=seed,
     )
     # The first call sizes the layers for the classes; what it learns is overwritten.
-    model.partial_fit(np.zeros((len(CLASSES), PIXELS), np.float32), CLASSES, classes=CLASSES)
+    model.partial_fit(
+        np.zeros((len(CLASSES), width(aspects)), np.float32), CLASSES, classes=CLASSES
+    )
     rng = np.random.default_rng([seed, 0])
     for layer, biases in zip(model.coefs_, model.intercepts_, strict=True):
         bound = np.sqrt(6 / layer.shape[0])
         layer[...] = rng.uniform(-bound, bound, layer.shape)
         biases[...] = 0
-    model.coefs_[0][...] = _receptive_fields(recipe.hidden[0], rng)
+    if len(model.coefs_[0]) == PIXELS:
+        model.coefs_[0][...] = _receptive_fields(recipe.hidden[0], rng)
     model.coefs_[-1] *= np.sqrt(1 / 2)  # no rectifier follows the last layer
+    model.aspects_ = aspects
     return model
 
 
@@ -87,15 +92,22 @@ def check_start(start: MLPClassifier, recipe: Recipe) -> None:
     check_is_fitted(start)
     layers = tuple(len(biases) for biases in start.intercepts_[:-1])
     inputs = start.coefs_[0].shape[0]
-    if (inputs, layers) != (PIXELS, recipe.hidden) or start.activation != "relu":
+    wanted = width(recipe.aspects)
+    if (inputs, layers) != (wanted, recipe.hidden) or start.activation != "relu":
         raise SettingsError(
             f"the model to start from has {inputs} inputs and layers of {_listed(layers)} "
-            f"({start.activation}) where the recipe wants {PIXELS} and {_listed(recipe.hidden)}",
+            f"({start.activation}) where the recipe wants {wanted} and {_listed(recipe.hidden)}",
             todo="Train from the start, or with the model's own recipe",
         )
     if recipe.members > 1:
         raise SettingsError(
             "a committee begins with fresh weights", todo="Leave `start` at `fresh`"
+        )
+    if aspects_of(start) != recipe.aspects:
+        raise SettingsError(
+            f"the model to start from sees digits {_named(aspects_of(start))}, "
+            f"the recipe wants them {_named(recipe.aspects)}",
+            todo="Train from the start, or with the model's own recipe",
         )
     if not np.array_equal(start.classes_, CLASSES):
         raise SettingsError(
@@ -126,6 +138,10 @@ def _diverged() -> TrainingError:
     return TrainingError(
         "the loss is no longer a number", todo="Lower the recipe's rate or raise its warm_up"
     )
+
+
+def _named(aspects: Iterable[Aspect]) -> str:
+    return " and ".join(aspects)
 
 
 def _listed(layers: Iterable[int]) -> str:

@@ -7,9 +7,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from digitline.errors import SettingsError
+from digitline.pixels.aspect import PLAIN, Aspect
 from digitline.pixels.distort import Distortion
 
 Units = Annotated[int, Field(ge=1, le=20_000)]
@@ -57,6 +58,13 @@ class Recipe(BaseModel):
         le=20,
         description="networks of these layers, trained one after the other, that answer as one",
     )
+    aspects: tuple[Aspect, ...] = Field(
+        default=PLAIN,
+        min_length=1,
+        description="what the members see of a digit, shared out among them in this order: "
+        "`plain`, its pixels; `upright`, those without slant and of one size; `strokes`, how they "
+        "run in that",
+    )
     class_weight: Literal["none", "balanced"] = Field(
         default="none", description="`balanced` lets every digit count the same in sum"
     )
@@ -75,6 +83,14 @@ class Recipe(BaseModel):
     distortion: Distortion = Field(
         default=Distortion(), description="how far digits are distorted, anew every epoch"
     )
+
+    @model_validator(mode="after")
+    def _check_aspects(self) -> "Recipe":
+        if len(set(self.aspects)) < len(self.aspects):
+            raise ValueError("an aspect is named twice")
+        if len(self.aspects) > self.members:
+            raise ValueError(f"{len(self.aspects)} aspects for {self.members} members")
+        return self
 
     def warmed(self) -> "Recipe":
         """Give the shorter, gentler plan for a network that already knows most of it."""

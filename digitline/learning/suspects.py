@@ -15,8 +15,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits
 
-from digitline.learning.feed import scale
 from digitline.learning.split import draw
+from digitline.pixels.aspect import to_ink
 from digitline.rows import PIXELS, read_batches
 
 DIGITS = 10
@@ -68,7 +68,7 @@ def out_of_fold(
         if held.any() and not held.all():
             network = _fit(digits[~held], labels[~held], seed)
             columns = np.asarray(network.classes_, np.intp)
-            chances[np.ix_(held, columns)] = network.predict_proba(scale(digits[held]))
+            chances[np.ix_(held, columns)] = network.predict_proba(to_ink(digits[held]))
     return chances
 
 
@@ -109,4 +109,4 @@ def _fit(digits: NDArray[np.uint8], labels: NDArray[np.int8], seed: int) -> MLPC
     with threadpool_limits(1), warnings.catch_warnings():
         # A few epochs are enough, and all it is given.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return network.fit(scale(digits), labels)
+        return network.fit(to_ink(digits), labels)

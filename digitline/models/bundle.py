@@ -29,11 +29,11 @@ from digitline.models.card import (
 )
 from digitline.models.files import read_files
 from digitline.models.lean import LEAN
-from digitline.models.reading import BATCH, Reading, read
+from digitline.models.reading import BATCH, Reading, read, seen_by
 from digitline.models.signing import Purpose, Signature, Signer, Verifier
 from digitline.models.unpickling import unpickle
+from digitline.pixels.aspect import to_ink, width
 from digitline.pixels.normalise import NORMALISER
-from digitline.rows import PIXELS
 
 MODEL_NAME = "model.joblib"
 CARD_NAME = "card.json"
@@ -72,10 +72,10 @@ class Model:
 def predict(estimator: Any, px: NDArray[np.uint8]) -> NDArray[np.float32]:  # noqa: ANN401 - scikit-learn has no types
     """Score normalised pixels, (n, 784) uint8, batch by batch: (n, 10) float32."""
     scored = np.empty((len(px), DIGITS), np.float32)
+    aspects = seen_by(estimator)
     for start in range(0, len(px), BATCH):
         part = slice(start, start + BATCH)
-        ink = np.divide(px[part], np.float32(255), dtype=np.float32)
-        scored[part] = estimator.predict_proba(ink)
+        scored[part] = estimator.predict_proba(to_ink(px[part], aspects))
     return scored
 
 
@@ -206,7 +206,11 @@ def _rebuild(content: bytes, where: Path, *, lean: bool) -> Any:  # noqa: ANN401
 def _reads_digits(estimator: Any) -> bool:  # noqa: ANN401 - scikit-learn has no types
     classes: Any = getattr(estimator, "classes_", None)
     features = getattr(estimator, "n_features_in_", None)
-    return np.array_equal(classes, np.arange(DIGITS)) and features == PIXELS
+    try:
+        wanted = width(seen_by(estimator))
+    except (AttributeError, ValueError):  # a rebuilt object of the wrong parts
+        return False
+    return np.array_equal(classes, np.arange(DIGITS)) and features == wanted
 
 
 def _replay(model: Model, directory: Path) -> None:

@@ -4,7 +4,7 @@ A model is one scikit-learn object, a calibrated network. Its guard, which tells
 is none by the network's activations, is kept on it as one more fitted attribute, `guard_`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Protocol
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from digitline.pixels.aspect import OF_PIXELS, PLAIN, Aspect, aspects_of, to_ink, width
 from digitline.pixels.normalise import inked_rows
 from digitline.rows import PIXELS, SIDE
 
@@ -59,24 +60,42 @@ def network_of(calibrated: "CalibratedClassifierCV") -> "MLPClassifier":
     return member.estimator.estimator
 
 
+def seen_by(estimator: Any) -> tuple[Aspect, ...]:  # noqa: ANN401 - scikit-learn has no types
+    """Tell what a network, calibrated or not, sees of a digit."""
+    calibrated = hasattr(estimator, "calibrated_classifiers_")
+    return aspects_of(network_of(estimator) if calibrated else estimator)
+
+
+def pixel_weights(network: "MLPClassifier") -> NDArray[np.float32] | None:
+    """Give the weights of first units that see pixels, (784, units); `None` where none does."""
+    first = 0
+    for aspect in aspects_of(network):
+        rows = network.coefs_[0][first : first + width((aspect,))]
+        if aspect in OF_PIXELS:
+            seeing = rows[:, rows.any(axis=0)]
+            return np.asarray(seeing, np.float32)
+        first += len(rows)
+    return None
+
+
 def read(estimator: Any, px: NDArray[np.uint8]) -> Reading:  # noqa: ANN401 - scikit-learn has no types
     """Read normalised pixels, (n, 784) uint8, batch by batch; without a guard nothing is odd."""
     probabilities = np.empty((len(px), DIGITS), np.float32)
     oddness = np.zeros(len(px), np.float32)
     guard = getattr(estimator, _GUARD, None)
     if guard is None:
-        for part, ink in _batches(px):
+        for part, ink in _batches(px, seen_by(estimator)):
             probabilities[part] = estimator.predict_proba(ink)
     else:
-        for places, seen in _alike(px):
-            ink = to_ink(px[places, seen])
+        for places, ink, seen in _alike(px, seen_by(estimator)):
             probabilities[places], oddness[places] = _read_guarded(estimator, guard, ink, seen)
     return Reading(probabilities, oddness, np.zeros(len(px), np.bool_))
 
 
 def activations(network: "MLPClassifier", px: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Give the outputs of all hidden units and of the last layer before softmax, (n, h)."""
-    rows = [np.concatenate([*layers(network, ink)], axis=1) for _, ink in _batches(px)]
+    batches = _batches(px, aspects_of(network))
+    rows = [np.concatenate([*layers(network, ink)], axis=1) for _, ink in batches]
     return np.concatenate(rows)
 
 
@@ -152,21 +171,20 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
-def to_ink(px: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Scale pixels to what a network is fed: from 0 for black to 1."""
-    return np.divide(px, np.float32(255), dtype=np.float32)
-
-
-def _batches(px: NDArray[np.uint8]) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+def _batches(
+    px: NDArray[np.uint8], aspects: Sequence[Aspect]
+) -> Iterator[tuple[slice, NDArray[np.float32]]]:
     for start in range(0, len(px), BATCH):
         part = slice(start, start + BATCH)
-        yield part, to_ink(px[part].reshape(-1, PIXELS))
+        yield part, to_ink(px[part].reshape(-1, PIXELS), aspects)
 
 
-def _alike(px: NDArray[np.uint8]) -> Iterator[tuple[NDArray[np.intp], slice]]:
-    """Group n digits by where they begin: the places of some, and the pixels they may ink.
+def _alike(
+    px: NDArray[np.uint8], aspects: Sequence[Aspect]
+) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float32], slice]]:
+    """Group n digits by where they begin: the places of some, their ink, and where that may be.
 
-    A digit of 20 rows leaves 8 blank, which need not be multiplied.
+    A digit of 20 rows leaves 8 blank, which need not be multiplied where digits stay as they are.
     """
     inked = inked_rows(px.reshape(-1, SIDE, SIDE))
     order = np.argsort(inked.argmax(axis=1), kind="stable")
@@ -174,4 +192,8 @@ def _alike(px: NDArray[np.uint8]) -> Iterator[tuple[NDArray[np.intp], slice]]:
         part = order[start : start + _GROUP]
         rows = np.flatnonzero(inked[part].any(axis=0))
         first, after = (int(rows[0]), int(rows[-1]) + 1) if len(rows) else (0, 1)
-        yield part, slice(first * SIDE, after * SIDE)
+        if aspects == PLAIN:
+            seen = slice(first * SIDE, after * SIDE)
+            yield part, to_ink(px[part, seen]), seen
+        else:
+            yield part, to_ink(px[part], aspects), _ALL

@@ -5,19 +5,13 @@ A perceptron knows nothing of neighbouring pixels: what it should not care about
 
 from functools import lru_cache
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from digitline.pixels.tiles import STRIP, TILE, fetch, with_border, without_border
 from digitline.rows import PIXELS, SIDE
 
-# A border of paper around each digit: a pixel fetched from outside lands here, never in the
-# neighbour's ink.
-_BORDER = 1
-_TILE = SIDE + 2 * _BORDER
-# OpenCV addresses at most 32,767 rows: 1,024 tiles one below the other.
-_STRIP = 1024
 # The share of the elastic fields' variance that their leading components must keep.
 _KEPT = 0.999
 
@@ -65,8 +59,8 @@ def distort(
     handwritten digit recognition" (2010), combine the two.
     """
     out = np.empty_like(digits)
-    for start in range(0, len(digits), _STRIP):
-        strip = slice(start, start + _STRIP)
+    for start in range(0, len(digits), STRIP):
+        strip = slice(start, start + STRIP)
         out[strip] = _distort_strip(digits[strip], distortion, rng)
     return out
 
@@ -74,10 +68,10 @@ def distort(
 def _distort_strip(
     digits: NDArray[np.uint8], distortion: Distortion, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    tiles = _with_border(digits)
+    tiles = with_border(digits)
     if distortion.thickness:
         tiles = _change_strokes(tiles, distortion.thickness, rng)
-    digits = _warp(tiles, distortion, rng) if distortion.warps else _without_border(tiles)
+    digits = _warp(tiles, distortion, rng) if distortion.warps else without_border(tiles)
     if distortion.contrast:
         digits = _change_contrast(digits, distortion.contrast, rng)
     if distortion.occlusion:
@@ -85,17 +79,6 @@ def _distort_strip(
     if distortion.ruling:
         _draw_rulings(digits, distortion.ruling, rng)
     return digits
-
-
-def _with_border(digits: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    tiles = np.zeros((len(digits), _TILE, _TILE), np.uint8)
-    tiles[:, _BORDER:-_BORDER, _BORDER:-_BORDER] = digits.reshape(-1, SIDE, SIDE)
-    return tiles
-
-
-def _without_border(tiles: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    inside = tiles[:, _BORDER:-_BORDER, _BORDER:-_BORDER]
-    return np.ascontiguousarray(inside).reshape(len(tiles), PIXELS)
 
 
 def _warp(
@@ -112,13 +95,7 @@ def _warp(
     basis = np.concatenate([_plane(), fields])
     # Digit by digit, each product is too small for BLAS to wake threads the fitting is using.
     across, down = (weights @ basis).swapaxes(0, 1)
-    np.clip(across, -_BORDER, SIDE, out=across)
-    np.clip(down, -_BORDER, SIDE, out=down)
-    across += _BORDER
-    down += _BORDER + np.arange(0, count * _TILE, _TILE, dtype=np.float32)[:, np.newaxis]
-    strip = tiles.reshape(count * _TILE, _TILE)
-    warped = cv2.remap(strip, across, down, cv2.INTER_LINEAR)
-    return np.asarray(warped, np.uint8)
+    return fetch(tiles, across, down)
 
 
 def _draw_affine(
@@ -177,7 +154,7 @@ def _spread(tiles: NDArray[np.uint8], choose: np.ufunc) -> NDArray[np.uint8]:
     """Choose among each pixel and its four neighbours; the border keeps tiles apart."""
     pixels = tiles.reshape(-1)
     spread = pixels.copy()
-    for step in (1, _TILE):
+    for step in (1, TILE):
         choose(spread[step:], pixels[:-step], out=spread[step:])
         choose(spread[:-step], pixels[step:], out=spread[:-step])
     return spread.reshape(tiles.shape)

@@ -8,25 +8,34 @@ from scipy.special import softmax
 from threadpoolctl import threadpool_limits
 
 from digitline.errors import SettingsError
-from digitline.learning.committee import member_seed, merge
+from digitline.learning.committee import aspect_of, member_seed, merge
 from digitline.learning.fit import Epoch, Part, fit, member_checkpoint
 from digitline.learning.network import new_model
 from digitline.learning.recipe import Recipe
+from digitline.pixels.aspect import Aspect, aspects_of, to_ink
 
 Digits = tuple[NDArray[np.uint8], NDArray[np.int8]]
 Write = Callable[[str, NDArray[np.uint8], NDArray[np.int8]], Path]
 
+ASPECTS: tuple[Aspect, ...] = ("plain", "upright", "strokes")
 
+
+@pytest.mark.parametrize("aspects", [("plain",), ("strokes", "upright"), ASPECTS])
 @pytest.mark.parametrize("hidden", [(9,), (12, 7), (8, 6, 5)])
-def test_a_committee_answers_with_the_geometric_mean(hidden: tuple[int, ...]) -> None:
-    recipe = Recipe(hidden=hidden, epochs=1)
-    members = [new_model(recipe, seed) for seed in range(3)]
+def test_a_committee_answers_with_the_geometric_mean(
+    hidden: tuple[int, ...], aspects: tuple[Aspect, ...]
+) -> None:
+    recipe = Recipe(hidden=hidden, epochs=1, members=3, aspects=aspects)
+    seen = [aspect_of(recipe, member) for member in range(3)]
+    assert tuple(dict.fromkeys(seen)) == aspects
+    members = [new_model(recipe, seed, (aspect,)) for seed, aspect in enumerate(seen)]
     for shift, member in enumerate(members):
         member.intercepts_ = [biases + np.float32(0.1 * shift) for biases in member.intercepts_]
-    px = np.random.default_rng(0).random((20, 784), np.float32)
-    logs = [np.log(member.predict_proba(px)) for member in members]
+    px = np.random.default_rng(0).integers(0, 256, (20, 784), np.uint8)
+    logs = [np.log(member.predict_proba(to_ink(px, member.aspects_))) for member in members]
     merged = merge(members, recipe)
-    found = merged.predict_proba(px)
+    found = merged.predict_proba(to_ink(px, aspects))
+    assert aspects_of(merged) == aspects
     assert found == pytest.approx(softmax(np.mean(logs, axis=0), axis=1), abs=1e-5)
     assert merged.hidden_layer_sizes == tuple(3 * units for units in hidden)
     assert {array.dtype for array in merged.coefs_ + merged.intercepts_} == {np.dtype("float32")}
@@ -43,7 +52,7 @@ def test_a_committee_is_fitted_member_by_member_and_resumed(
 ) -> None:
     px, labels = digits
     train, validation = write("train", px[:800], labels[:800]), write("v", px[800:], labels[800:])
-    recipe = recipe.model_copy(update={"members": 2})
+    recipe = recipe.model_copy(update={"members": 2, "aspects": ("upright", "strokes")})
     checkpoint = tmp_path / "fit.npz"
     told: list[Epoch] = []
 
@@ -71,9 +80,10 @@ def test_a_committee_is_fitted_member_by_member_and_resumed(
     assert [epoch.number for epoch in whole.curve] == [1, 2, 3, 4]
     assert all(map(np.array_equal, resumed.model.coefs_, whole.model.coefs_))
     with threadpool_limits(1):  # sums come out a little differently over two
-        alone = fit(recipe.model_copy(update={"members": 1}), [Part(train)], validation, seed=1)
-    assert np.array_equal(whole.model.coefs_[0][:, :32], alone.model.coefs_[0])
-    ink = px[800:] / np.float32(255)
+        first = recipe.model_copy(update={"members": 1, "aspects": ("upright",)})
+        alone = fit(first, [Part(train)], validation, seed=1)
+    assert np.array_equal(whole.model.coefs_[0][:784, :32], alone.model.coefs_[0])
+    ink = to_ink(px[800:], recipe.aspects)
     wrong = whole.model.predict(ink) != labels[800:]
     assert whole.validation_error == pytest.approx(wrong.mean())
 

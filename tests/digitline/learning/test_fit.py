@@ -277,6 +277,14 @@ def test_a_start_of_another_shape_is_refused(recipe: Recipe, rows: tuple[Path, P
         fit(recipe, [Part(rows[0])], rows[1], seed=1, start=other)
 
 
+def test_a_start_that_sees_something_else_is_refused(
+    recipe: Recipe, rows: tuple[Path, Path]
+) -> None:
+    other = new_model(recipe, 0, ("upright",))
+    with pytest.raises(SettingsError, match="sees digits upright, the recipe wants them plain"):
+        fit(recipe, [Part(rows[0])], rows[1], seed=1, start=other)
+
+
 def test_a_start_that_knows_fewer_digits_is_refused(
     recipe: Recipe, rows: tuple[Path, Path]
 ) -> None:

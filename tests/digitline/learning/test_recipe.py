@@ -36,6 +36,9 @@ def test_a_recipe_of_ones_own(tmp_path: Path) -> None:
         ("hidden = [9]\nepochs = 0", "`epochs`"),
         ("hidden = [9]\nepochs = 3\nrate = inf", "`rate`"),
         ("hidden = [9]\nepochs = 3\nspeed = 1", "`speed`"),
+        ('hidden = [9]\nepochs = 3\naspects = ["sideways"]', "`aspects.0`"),
+        ('hidden = [9]\nepochs = 3\naspects = ["plain", "strokes"]', "2 aspects for 1 members"),
+        ('hidden = [9]\nepochs = 3\nmembers = 2\naspects = ["plain", "plain"]', "named twice"),
         ("hidden = [9]\nepochs = 3\n[distortion]\nrotation = -1", "`distortion.rotation`"),
     ],
 )

@@ -13,12 +13,24 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.neural_network import MLPClassifier
 
 from digitline.learning.calibration import calibrate
+from digitline.learning.committee import merge
 from digitline.learning.guard import fit_guard
+from digitline.learning.network import new_model
+from digitline.learning.recipe import Recipe
 from digitline.models.bundle import predict
 from digitline.models.lean import LEAN
 from digitline.models.pickling import to_bytes
-from digitline.models.reading import BATCH, activations, attach_guard, diagonal_blocks, read
+from digitline.models.reading import (
+    BATCH,
+    activations,
+    attach_guard,
+    diagonal_blocks,
+    pixel_weights,
+    read,
+    seen_by,
+)
 from digitline.models.unpickling import PARTS, unpickle
+from digitline.pixels.aspect import PLAIN, Aspect, to_ink
 from digitline.pixels.junk import draw_junk
 
 Digits = NDArray[np.uint8]
@@ -30,12 +42,16 @@ def digits(mnist: tuple[list[bytes], NDArray[np.int64]]) -> Digits:
     return np.stack(pictures).reshape(-1, 784)
 
 
-@pytest.fixture(scope="module")
-def guarded(digits: Digits, mnist: tuple[list[bytes], NDArray[np.int64]]) -> CalibratedClassifierCV:
-    ink = np.divide(digits, np.float32(255), dtype=np.float32)
+@pytest.fixture(scope="module", params=[PLAIN, ("upright", "strokes")], ids=" and ".join)
+def guarded(
+    request: pytest.FixtureRequest,
+    digits: Digits,
+    mnist: tuple[list[bytes], NDArray[np.int64]],
+) -> CalibratedClassifierCV:
     truth = mnist[1][:2500]
     network = MLPClassifier((60, 30), early_stopping=True, random_state=0)
-    network.fit(ink[:2000], truth[:2000])
+    network.aspects_ = request.param
+    network.fit(to_ink(digits[:2000], request.param), truth[:2000])
     calibrated = calibrate(network, digits[2000:], truth[2000:].astype(np.int8))
     junk = draw_junk(2000, digits, np.random.default_rng(0))
     examples = activations(network, digits[:2000]), activations(network, junk)
@@ -124,6 +140,38 @@ def test_a_lean_model_reads_what_scikit_learn_reads(
     ours, theirs = read(lean, digits), read(fitted, digits)
     assert np.allclose(ours.probabilities, theirs.probabilities, atol=1e-6)
     assert np.allclose(ours.oddness, theirs.oddness, atol=1e-4)
+
+
+def test_what_a_network_sees_travels_with_it(
+    guarded: CalibratedClassifierCV, tmp_path: Path
+) -> None:
+    network = guarded.estimator.estimator
+    for fitted in (guarded, network):
+        for stand_ins in (None, LEAN):
+            again = unpickle(to_bytes(fitted), tmp_path, stand_ins)
+            assert seen_by(again) == seen_by(fitted) == network.aspects_
+
+
+@pytest.mark.parametrize(
+    ("aspects", "rows"),
+    [
+        (("plain",), slice(0, 784)),
+        (("strokes", "upright"), slice(648, 1432)),
+        (("strokes",), None),
+    ],
+)
+def test_weights_are_shown_of_units_that_see_pixels(
+    aspects: tuple[Aspect, ...], rows: slice | None
+) -> None:
+    recipe = Recipe(hidden=(5, 3), epochs=1, members=len(aspects), aspects=aspects)
+    network = merge([new_model(recipe, 0, (aspect,)) for aspect in aspects], recipe)
+    weights = pixel_weights(network)
+    if rows is None:
+        assert weights is None
+    else:
+        assert weights is not None
+        assert weights.shape == (784, 5)
+        assert np.isin(weights, network.coefs_[0][rows]).all()
 
 
 def test_every_part_has_a_stand_in() -> None:
