@@ -53,14 +53,14 @@ def test_strokes_of_a_mirrored_digit_are_the_mirrored_strokes(px: Pixels) -> Non
     mirrored = px.reshape(-1, 28, 28)[:, :, ::-1].reshape(-1, 784)
     strokes, found = (sense(digits, "strokes").reshape(-1, 8, 9, 9) for digits in (px, mirrored))
     ways = [(4 - way) % 8 for way in range(8)]
-    assert np.allclose(found, strokes[:, ways, ::-1], atol=1e-6)
+    assert np.allclose(found, strokes[:, ways, :, ::-1], atol=1e-6)
 
 
 def test_strokes_of_a_turned_digit_are_the_turned_strokes(px: Pixels) -> None:
     turned = np.rot90(px.reshape(-1, 28, 28), -1, axes=(1, 2)).reshape(-1, 784)
     strokes, found = (sense(digits, "strokes").reshape(-1, 8, 9, 9) for digits in (px, turned))
     ways = [(way - 2) % 8 for way in range(8)]
-    assert np.allclose(found, np.rot90(strokes[:, ways], axes=(2, 3)), atol=1e-6)
+    assert np.allclose(found, np.rot90(strokes[:, ways], -1, axes=(2, 3)), atol=1e-6)
 
 
 @pytest.mark.parametrize("aspect", ASPECTS)
