@@ -41,11 +41,15 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 from pydantic import TypeAdapter
+from sklearn.neural_network import MLPClassifier
 
 from digitline.home import CHECKOUT
+from digitline.learning.network import new_model
+from digitline.learning.recipe import Recipe
 from digitline.models.bundle import Model
-from digitline.models.reading import network_of
+from digitline.models.reading import network_of, seen_by
 from digitline.models.registry import Registry
+from digitline.pixels.aspect import PLAIN, to_ink
 from digitline.pixels.decode import DETAIL, Limits, decode
 from digitline.pixels.normalise import NORMALISER
 from digitline.rows import normalised_batch, normalised_schema, read_batches, write_rows
@@ -322,7 +326,7 @@ def _model() -> Model:
 
 
 def _loop(place: Path, _: argparse.Namespace, watch: Watch) -> Spent:
-    estimator = _model().estimator
+    estimator = _network_of_pixels()
     began = watch.now()
     for path in sorted(place.rglob("*.png")):
         with Image.open(path) as image:
@@ -331,8 +335,17 @@ def _loop(place: Path, _: argparse.Namespace, watch: Watch) -> Spent:
     return watch.now() - began
 
 
+def _network_of_pixels() -> MLPClassifier:
+    """Give peers a network of as many units as the champion's, which sees pixels and no more."""
+    network = network_of(_model().estimator)
+    if seen_by(network) == PLAIN:
+        return network
+    hidden = tuple(len(biases) for biases in network.intercepts_[:-1])
+    return new_model(Recipe(hidden=hidden, epochs=1), seed=0)
+
+
 def _pandas(place: Path, _: argparse.Namespace, watch: Watch) -> Spent:
-    estimator = _model().estimator
+    estimator = _network_of_pixels()
     began = watch.now()
     frame = pd.DataFrame({"path": sorted(place.rglob("*.png"))})
     ink = np.stack(list(frame["path"].map(_open_small))).astype(np.float32) / np.float32(255)
@@ -356,7 +369,7 @@ def _dask(place: Path, options: argparse.Namespace, _: Watch) -> Spent:
 def _other(name: str, text: str, place: Path, options: argparse.Namespace) -> Spent:
     script, weights = WORK / f"{name}.py", WORK / "weights.npz"
     script.write_text(text)
-    network = network_of(_model().estimator)
+    network = _network_of_pixels()
     arrays = {f"w{k}": w.astype(np.float32) for k, w in enumerate(network.coefs_)}
     arrays |= {f"b{k}": b.astype(np.float32) for k, b in enumerate(network.intercepts_)}
     np.savez(weights, **arrays)
@@ -416,13 +429,14 @@ def _decode_scaled(files: list[Path]) -> int:
 def _predict(place: Path, _: argparse.Namespace, watch: Watch) -> Spent:
     """Time bare `predict_proba` on rows in memory, in the batches that suit it best."""
     estimator = _model().estimator
+    aspects = seen_by(estimator)
     table = pq.read_table(place, columns=["px"])["px"].combine_chunks()
-    ink = np.frombuffer(table.buffers()[1], np.uint8).reshape(-1, 784) / np.float32(255)
+    px = np.frombuffer(table.buffers()[1], np.uint8).reshape(-1, 784)
     times = []
     for size in (32_768, 4096):
         began = watch.now()
-        for start in range(0, len(ink), size):
-            estimator.predict_proba(ink[start : start + size])
+        for start in range(0, len(px), size):
+            estimator.predict_proba(to_ink(px[start : start + size], aspects))
         times.append(watch.now() - began)
     return min(times, key=lambda spent: spent.cpu_seconds)
 

@@ -39,14 +39,14 @@ from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_info
 
 from digitline.home import CHECKOUT
-from digitline.learning.committee import member_seed
+from digitline.learning.committee import aspect_of, member_seed
 from digitline.learning.feed import Feed
 from digitline.learning.fit import Part, fit
 from digitline.learning.optimiser import Schedule
 from digitline.learning.recipe import Recipe, load_recipe
 from digitline.learning.split import Shares, assign
 from digitline.learning.stream import count_labels
-from digitline.pixels.aspect import to_ink
+from digitline.pixels.aspect import Aspect, aspects_of, to_ink, width
 from digitline.pixels.decode import Limits
 from digitline.pixels.normalise import NORMALISER
 from digitline.pixels.reading import read_images
@@ -91,7 +91,7 @@ class Result:
     """What a training came to."""
 
     epochs: int
-    predict: Callable[[NDArray[np.float32]], NDArray[np.int64]]
+    predict: Callable[[NDArray[np.uint8]], NDArray[np.int64]]
 
 
 def main() -> None:
@@ -203,7 +203,7 @@ def _fit_recipe(name: str, seed: int) -> Result:
     )
     for path in WORK.glob(f"{checkpoint.stem}*.npz"):
         path.unlink()
-    return Result(len(fitted.curve), fitted.model.predict)
+    return Result(len(fitted.curve), partial(_predict, fitted.model))
 
 
 def _fit_champion(name: str) -> None:
@@ -224,22 +224,27 @@ def _fit_warm(name: str, seed: int) -> Result:
     parts, champion = [Part(WORK / "train.parquet")], joblib.load(_champion(name))
     validation = WORK / "validation.parquet"
     fitted = fit(load_recipe(name), parts, validation, seed=seed, start=champion)
-    return Result(len(fitted.curve), fitted.model.predict)
+    return Result(len(fitted.curve), partial(_predict, fitted.model))
 
 
 def _fit_sklearn(name: str, seed: int) -> Result:
     parts = [_load("train"), _load("validation")]
-    digits = np.concatenate([part[0] for part in parts])
+    ink = to_ink(np.concatenate([part[0] for part in parts]))
     truth = np.concatenate([part[1] for part in parts])
     layers = tuple(map(int, name.split("-")))
-    model = MLPClassifier(layers, random_state=seed).fit(digits, truth)
-    return Result(model.n_iter_, model.predict)
+    model = MLPClassifier(layers, random_state=seed).fit(ink, truth)
+    return Result(model.n_iter_, partial(_predict, model))
+
+
+def _predict(model: MLPClassifier, digits: NDArray[np.uint8]) -> NDArray[np.int64]:
+    found: NDArray[np.int64] = model.predict(to_ink(digits, aspects_of(model)))
+    return found
 
 
 def _fit_many(name: str, seed: int) -> Result:
     parts = [Part(_many(int(name)))]
     fitted = fit(SMALL_FEED, parts, WORK / "validation.parquet", seed=seed)
-    return Result(len(fitted.curve), fitted.model.predict)
+    return Result(len(fitted.curve), partial(_predict, fitted.model))
 
 
 def _fit_torch(name: str, seed: int) -> Result:
@@ -249,25 +254,27 @@ def _fit_torch(name: str, seed: int) -> Result:
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // recipe.members))
     torch.manual_seed(seed)
     seeds = [member_seed(seed, member) for member in range(recipe.members)]
+    seen = [aspect_of(recipe, member) for member in range(recipe.members)]
     with ThreadPoolExecutor(recipe.members) as pool:
-        networks = list(pool.map(partial(_train_torch, torch, recipe), seeds))
+        networks = list(pool.map(partial(_train_torch, torch, recipe), seeds, seen))
 
-    def predict(digits: NDArray[np.float32]) -> NDArray[np.int64]:
+    def predict(digits: NDArray[np.uint8]) -> NDArray[np.int64]:
+        inks = (torch.from_numpy(to_ink(digits, (aspect,))) for aspect in seen)
         with torch.no_grad():
-            answers = sum(network(torch.from_numpy(digits)) for network in networks)
+            answers = sum(network(ink) for network, ink in zip(networks, inks, strict=True))
         found: NDArray[np.int64] = answers.argmax(dim=1).numpy()
         return found
 
     return Result(recipe.epochs, predict)
 
 
-def _train_torch(torch: ModuleType, recipe: Recipe, seed: int) -> Any:  # noqa: ANN401 - torch is optional
+def _train_torch(torch: ModuleType, recipe: Recipe, seed: int, aspect: Aspect) -> Any:  # noqa: ANN401 - torch is optional
     """Train one network: the same feed, architecture, optimiser, schedule and averaging."""
     averaging, cost = import_module("torch.optim.swa_utils"), torch.nn.functional.cross_entropy
     parts = [Part(WORK / "train.parquet")]
-    feed = Feed(recipe, parts, count_labels(parts[0].path), seed)
+    feed = Feed(recipe, parts, count_labels(parts[0].path), seed, aspect)
     steps = feed.steps()
-    network = _torch_network(torch, recipe)
+    network = _torch_network(torch, recipe, aspect)
     optimiser = torch.optim.Adam(network.parameters(), lr=recipe.rate, fused=True)
     schedule = Schedule(
         recipe.rate, round(recipe.warm_up * steps[0]), sum(steps), recipe.final_rate
@@ -276,7 +283,8 @@ def _train_torch(torch: ModuleType, recipe: Recipe, seed: int) -> Any:  # noqa: 
     averaged = averaging.AveragedModel(
         network, multi_avg_fn=averaging.get_ema_multi_avg_fn(decay), use_buffers=False
     )
-    held_out, truth = map(torch.from_numpy, _load("validation"))
+    validation, labelled = _load("validation")
+    held_out, truth = map(torch.from_numpy, (to_ink(validation, (aspect,)), labelled))
     best, kept, step = float("inf"), averaged.state_dict(), 0
     for number in range(1, recipe.epochs + 1):
         if feed.hardness.is_due(number):
@@ -311,9 +319,9 @@ def _look(torch: ModuleType, network: Any, feed: Feed, number: int) -> None:  # 
             first += len(targets)
 
 
-def _torch_network(torch: ModuleType, recipe: Recipe) -> Any:  # noqa: ANN401 - torch is optional
+def _torch_network(torch: ModuleType, recipe: Recipe, aspect: Aspect) -> Any:  # noqa: ANN401 - torch is optional
     layers = []
-    for before, after in pairwise([784, *recipe.hidden, 10]):
+    for before, after in pairwise([width((aspect,)), *recipe.hidden, 10]):
         linear = torch.nn.Linear(before, after)
         torch.nn.init.kaiming_uniform_(linear.weight, nonlinearity="relu")
         torch.nn.init.zeros_(linear.bias)
@@ -377,9 +385,9 @@ def _write(path: Path, batches: Iterator[pa.RecordBatch]) -> None:
     write_rows(path, normalised_schema(NORMALISER), batches)
 
 
-def _load(part: str) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def _load(part: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     batches = list(read_batches(WORK / f"{part}.parquet"))
-    digits = np.concatenate([to_ink(pixels(batch)) for batch in batches])
+    digits = np.concatenate([pixels(batch) for batch in batches])
     return digits, np.concatenate([labels(batch) for batch in batches]).astype(np.int64)
 
 
@@ -451,7 +459,9 @@ def _title(what: str) -> str:
     if kind == "sklearn":
         usual = "`MLPClassifier().fit`" if name == "100" else "`MLPClassifier((50, 50)).fit`"
         return f"scikit-learn, {usual}, 784-{name}-10"
-    layers = "-".join(map(str, (784, *load_recipe(name).hidden, 10)))
+    recipe = load_recipe(name)
+    layers = "-".join(map(str, (*recipe.hidden, 10)))
+    layers = f"{recipe.members} x {layers}, {' and '.join(recipe.aspects)}"
     titles = {
         "recipe": f"**{name}**, {layers}",
         "warm": f"{name}, from a model that knew 50,000 of the rows",

@@ -1,5 +1,6 @@
 """Recipes: the network's architecture and the plan by which it is trained."""
 
+import json
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 
 from digitline.errors import SettingsError
 from digitline.pixels.aspect import PLAIN, Aspect
@@ -56,7 +58,7 @@ class Recipe(BaseModel):
         default=1,
         ge=1,
         le=20,
-        description="networks of these layers, trained one after the other, that answer as one",
+        description="networks of these layers, trained side by side, that answer as one",
     )
     aspects: tuple[Aspect, ...] = Field(
         default=PLAIN,
@@ -171,5 +173,11 @@ def _knobs(model: type[BaseModel], prefix: str) -> Iterator[Knob]:
         if field.annotation is Distortion:
             yield from _knobs(Distortion, f"{prefix}{name}.")
         else:
-            default = "required" if field.is_required() else str(field.default)
-            yield Knob(prefix + name, default, field.description or "")
+            yield Knob(prefix + name, _default(field), field.description or "")
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    default = field.default
+    return json.dumps(default) if isinstance(default, tuple) else str(default)

@@ -1,4 +1,4 @@
-"""What a network sees of a digit: its pixels, those of it stood upright, or how its strokes run.
+"""What a network sees of a digit: its pixels, those of it set upright, or how its strokes run.
 
 Slant and size say little of which digit it is, and a perceptron must learn every one of them
 anew; so does which way an edge runs, which a convolutional network is born to see. Members of a

@@ -9,7 +9,8 @@ from flows.commands.shell import start_prefect, tell
 def _explain_recipes() -> str:
     """List the recipes that come with Digitline, and every knob of one."""
     recipes = [
-        f"- {name}: layers of {'-'.join(map(str, recipe.hidden))}, {recipe.epochs} epochs"
+        f"- {name}: {recipe.members} x {'-'.join(map(str, recipe.hidden))} units, "
+        f"{recipe.epochs} epochs, aspects {' and '.join(recipe.aspects)}"
         for name, recipe in ((name, load_recipe(name)) for name in recipe_names())
     ]
     knobs = [f"- `{knob.name}` = {knob.default}: {knob.description}" for knob in recipe_knobs()]
