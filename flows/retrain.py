@@ -355,6 +355,7 @@ def _challenge(
             settings.max_error,
             settings.certainty,
             settings.odd,
+            plan.recipe.distortion,
             plan.seed,
             home.checkpoints / f"{run.id}.calibrated.joblib",
         )

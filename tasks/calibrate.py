@@ -17,14 +17,16 @@ from digitline.learning.calibration import calibrate, temperature
 from digitline.learning.guard import MEMBERS, fit_guard
 from digitline.models.draft import read_draft, write_draft
 from digitline.models.reading import activations, attach_guard, read
+from digitline.pixels.distort import Distortion, distort
 from digitline.pixels.junk import draw_junk
 from digitline.rows import labels, pixels, read_batches, read_labelled
 from tasks import stage
 
 # One number is fitted: more rows would cost memory and change nothing.
 _MOST_ROWS = 50_000
-# Digits that each member of the guard learns from, and as many pictures of junk.
-_MOST_FAMILIAR = 12_000
+# Digits that each member of the guard learns from, once as they are and once distorted, beside as
+# many pictures of junk.
+_MOST_FAMILIAR = 8_000
 _GUARD = 0x6A
 _log = logging.getLogger("digitline")
 
@@ -52,17 +54,19 @@ def calibrate_network(
     max_error: float,
     certainty: float,
     odd: float,
+    distortion: Distortion,
     seed: int,
     draft: Path,
 ) -> Calibrated:
     """Fit temperature and guard, and certify on calibration rows; write the whole to `draft`.
 
-    The share `odd` of the validation rows may be taken for something else than a digit. Where
-    `max_error` cannot be certified, the certificate is for the smallest error that can.
+    The share `odd` of the validation rows may be taken for something else than a digit; the guard
+    learns that digits may look as the network's `distortion` makes them. Where `max_error` cannot
+    be certified, the certificate is for the smallest error that can.
     """
     network = read_draft(trained, sha256)
     calibrated = calibrate(network, *read_labelled(validation, _MOST_ROWS))
-    attach_guard(calibrated, _fit_guard(network, train, seed))
+    attach_guard(calibrated, _fit_guard(network, train, distortion, seed))
     drafted = _answer(calibrated, validation)
     limit = float(np.quantile(drafted.oddness, 1 - odd))
     answers = _answer(calibrated, calibration)
@@ -95,12 +99,17 @@ class _Answers:
         return np.where(self.oddness > limit, np.float32(-1), self.confidence)
 
 
-def _fit_guard(network: MLPClassifier, train: Path, seed: int) -> MLPClassifier:
+def _fit_guard(
+    network: MLPClassifier, train: Path, distortion: Distortion, seed: int
+) -> MLPClassifier:
     digits, _ = read_labelled(train, _MOST_FAMILIAR * MEMBERS)
 
     def examples(member: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        familiar = digits[member::MEMBERS]
-        junk = draw_junk(len(familiar), digits, np.random.default_rng([seed, _GUARD, member]))
+        rng = np.random.default_rng([seed, _GUARD, member])
+        own = digits[member::MEMBERS]
+        # The network knows these by heart: how others might write them is no stranger.
+        familiar = np.concatenate([own, distort(own, distortion, rng)])
+        junk = draw_junk(len(familiar), digits, rng)
         return activations(network, familiar), activations(network, junk)
 
     return fit_guard(examples, seed)
