@@ -1,6 +1,6 @@
-"""Measure what the champion's answers can be relied on for, and write `bench/trust.md`.
+"""Measure what champions' answers can be relied on for, and write `bench/trust.md`.
 
-    python bench/trust.py [--home DIRECTORY]
+    python bench/trust.py [--homes DIRECTORY...]
 
 Clothing is Debian's `dataset-fashion-mnist` (its training images), letters are drawn with the
 fonts that matplotlib ships: neither had a part in training the guard, which has seen OpenCV's
@@ -42,24 +42,30 @@ Pictures = list[NDArray[np.uint8]]
 
 
 def main() -> None:
-    """Measure the champion of a home."""
+    """Measure the champions of some homes."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--home", type=Path, default=CHECKOUT)
+    parser.add_argument("--homes", type=Path, nargs="+", default=[CHECKOUT])
     parser.add_argument("--out", type=Path, default=CHECKOUT / "bench" / "trust.md")
     options = parser.parse_args()
-    home = Home(options.home)
-    model = Registry(home.models, home.keys).load()
     lines = [
         "# What the answers can be relied on for",
         "",
         "Written by `bench/trust.py`; its docstring says what is measured.",
-        f"Recipe {model.card.recipe['name']}, {model.card.metrics.error:.2%} test error.",
         "",
-        *describe_targets(model, find_test(home)),
-        *describe_strangers(model),
+        *(line for home in options.homes for line in describe(Home(home))),
     ]
     options.out.write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
+
+
+def describe(home: Home) -> Iterator[str]:
+    """Tell all that is measured of a home's champion."""
+    model = Registry(home.models, home.keys).load()
+    yield f"## Recipe {model.card.recipe['name']}, {model.card.metrics.error:.2%} test error"
+    yield ""
+    yield from describe_targets(model, find_test(home))
+    yield from describe_strangers(model)
+    yield ""
 
 
 def find_test(home: Home) -> Path:
@@ -75,7 +81,7 @@ def describe_targets(model: Model, test: Path) -> Iterator[str]:
     right = reading.probabilities.argmax(axis=1) == truth
     curve = model.card.curve
     assert curve is not None
-    yield "## Certified and realised"
+    yield "### Certified and realised"
     yield ""
     yield f"{curve.rows:,} calibration rows, confidence level 95 %; {len(truth):,} test rows."
     yield ""
@@ -105,7 +111,7 @@ def describe_targets(model: Model, test: Path) -> Iterator[str]:
 def describe_strangers(model: Model) -> Iterator[str]:
     """Tell how many pictures that show no digit are accepted all the same."""
     threshold = _usual_threshold(model.card)
-    yield "## Not a digit"
+    yield "### Not a digit"
     yield ""
     yield f"Accepted at the threshold certified for {USUAL:.1%}, {threshold:.4f}."
     yield ""

@@ -14,7 +14,7 @@ from digitline.errors import SettingsError
 from digitline.judging.census import Census, count, observe, odd_edges
 from digitline.judging.certificate import Certificate, Curve, attainable, certify, trace
 from digitline.learning.calibration import calibrate, temperature
-from digitline.learning.guard import MEMBERS, fit_guard
+from digitline.learning.guard import MEMBERS, Examples, fit_guard
 from digitline.models.draft import read_draft, write_draft
 from digitline.models.reading import activations, attach_guard, read
 from digitline.pixels.distort import Distortion, distort
@@ -26,7 +26,7 @@ from tasks import stage
 _MOST_ROWS = 50_000
 # Digits that each member of the guard learns from, once as they are and once distorted, beside as
 # many pictures of junk.
-_MOST_FAMILIAR = 8_000
+_MOST_FAMILIAR = 12_000
 _GUARD = 0x6A
 _log = logging.getLogger("digitline")
 
@@ -104,13 +104,14 @@ def _fit_guard(
 ) -> MLPClassifier:
     digits, _ = read_labelled(train, _MOST_FAMILIAR * MEMBERS)
 
-    def examples(member: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def examples(member: int) -> Examples:
         rng = np.random.default_rng([seed, _GUARD, member])
         own = digits[member::MEMBERS]
         # The network knows these by heart: how others might write them is no stranger.
         familiar = np.concatenate([own, distort(own, distortion, rng)])
         junk = draw_junk(len(familiar), digits, rng)
-        return activations(network, familiar), activations(network, junk)
+        strange = np.repeat([False, True], [len(familiar), len(junk)])
+        return Examples(activations(network, np.concatenate([familiar, junk])), strange)
 
     return fit_guard(examples, seed)
 

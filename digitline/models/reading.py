@@ -92,11 +92,12 @@ def read(estimator: Any, px: NDArray[np.uint8]) -> Reading:  # noqa: ANN401 - sc
     return Reading(probabilities, oddness, np.zeros(len(px), np.bool_))
 
 
-def activations(network: "MLPClassifier", px: NDArray[np.uint8]) -> NDArray[np.float32]:
+def activations(network: "MLPClassifier", px: NDArray[np.uint8]) -> NDArray[np.float16]:
     """Give the outputs of all hidden units and of the last layer before softmax, (n, h)."""
-    batches = _batches(px, aspects_of(network))
-    rows = [np.concatenate([*layers(network, ink)], axis=1) for _, ink in batches]
-    return np.concatenate(rows)
+    outputs = np.empty((len(px), sum(map(len, network.intercepts_))), np.float16)
+    for part, ink in _batches(px, aspects_of(network)):
+        np.concatenate([*layers(network, ink)], axis=1, out=outputs[part], casting="same_kind")
+    return outputs
 
 
 def _read_guarded(

@@ -14,7 +14,7 @@ from sklearn.neural_network import MLPClassifier
 
 from digitline.learning.calibration import calibrate
 from digitline.learning.committee import merge
-from digitline.learning.guard import fit_guard
+from digitline.learning.guard import Examples, fit_guard
 from digitline.learning.network import new_model
 from digitline.learning.recipe import Recipe
 from digitline.models.bundle import predict
@@ -25,6 +25,7 @@ from digitline.models.reading import (
     activations,
     attach_guard,
     diagonal_blocks,
+    layers,
     pixel_weights,
     read,
     seen_by,
@@ -54,7 +55,8 @@ def guarded(
     network.fit(to_ink(digits[:2000], request.param), truth[:2000])
     calibrated = calibrate(network, digits[2000:], truth[2000:].astype(np.int8))
     junk = draw_junk(2000, digits, np.random.default_rng(0))
-    examples = activations(network, digits[:2000]), activations(network, junk)
+    rows = activations(network, np.concatenate([digits[:2000], junk]))
+    examples = Examples(rows, np.repeat([False, True], 2000))
     guard = fit_guard(lambda _: examples, seed=0)
     attach_guard(calibrated, guard)
     return calibrated
@@ -68,7 +70,9 @@ def test_one_pass_gives_what_scikit_learn_gives(
     assert reading.probabilities.dtype == reading.oddness.dtype == np.float32
     assert np.allclose(reading.probabilities, predict(guarded, many), atol=1e-6)
     network = guarded.estimator.estimator
-    chances = guarded.guard_.predict_proba(activations(network, many))[:, 1]
+    outputs = np.concatenate([*layers(network, to_ink(many, network.aspects_))], axis=1)
+    assert np.allclose(activations(network, many), outputs, rtol=1e-3, atol=1e-6)
+    chances = guarded.guard_.predict_proba(outputs)[:, 1]
     assert np.allclose(1 / (1 + np.exp(-reading.oddness)), chances, atol=1e-5)
 
 
