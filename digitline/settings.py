@@ -96,7 +96,7 @@ class Settings(BaseSettings):
         0.95, gt=0.5, lt=1, description="confidence level at which `max_error` is certified"
     )
     odd: Rate = Field(
-        0.01, gt=0, lt=0.5, description="share of digits that may be taken for something else"
+        0.0125, gt=0, lt=0.5, description="share of digits that may be taken for something else"
     )
     threshold: float | None = Field(
         None,

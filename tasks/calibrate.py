@@ -24,8 +24,8 @@ from tasks import stage
 
 # One number is fitted: more rows would cost memory and change nothing.
 _MOST_ROWS = 50_000
-# Digits that each member of the guard learns from, once as they are and once distorted, beside as
-# many pictures of junk.
+# Digits that each member of the guard learns from, and as many pictures of junk, each as it is and
+# distorted.
 _MOST_FAMILIAR = 12_000
 _GUARD = 0x6A
 _log = logging.getLogger("digitline")
@@ -107,11 +107,11 @@ def _fit_guard(
     def examples(member: int) -> Examples:
         rng = np.random.default_rng([seed, _GUARD, member])
         own = digits[member::MEMBERS]
-        # The network knows these by heart: how others might write them is no stranger.
-        familiar = np.concatenate([own, distort(own, distortion, rng)])
-        junk = draw_junk(len(familiar), digits, rng)
-        strange = np.repeat([False, True], [len(familiar), len(junk)])
-        return Examples(activations(network, np.concatenate([familiar, junk])), strange)
+        # The network knows its digits by heart; as others might write them, they are no stranger.
+        seen = [own, draw_junk(len(own), digits, rng)]
+        px = np.concatenate([*seen, *(distort(each, distortion, rng) for each in seen)])
+        strange = np.tile(np.repeat([False, True], len(own)), 2)
+        return Examples(activations(network, px), strange)
 
     return fit_guard(examples, seed)
 
