@@ -307,6 +307,16 @@ def test_only_a_reader_of_digits_is_saved(
         to_bytes(CalibratedClassifierCV(LogisticRegression()))
 
 
+@pytest.mark.parametrize("aspects", [("sideways",), ("strokes",), ("plain", "upright"), ["plain"]])
+def test_only_a_reader_of_known_aspects_is_saved(
+    tmp_path: Path, signer: Signer, facts: Facts, px: NDArray[np.uint8], aspects: object
+) -> None:
+    ten = MLPClassifier((2,)).partial_fit(px / 255, np.arange(200) % 10, classes=range(10))
+    ten.aspects_ = aspects
+    with pytest.raises(IncompatibleError, match="ten digits"):
+        save(tmp_path / "m0001", to_bytes(ten), facts, "m0001", px[:10], signer)
+
+
 @pytest.mark.parametrize(
     "change",
     [
