@@ -54,10 +54,9 @@ def train_network(
 
     The checkpoint beside the draft lets a training that was killed go on, to the same result.
     """
-    seen = " and ".join(recipe.aspects)
-    layers = f"{seen} digits, " + "-".join(map(str, (*recipe.hidden, 10)))
+    layers = f"{recipe.members} x {'-'.join(map(str, (*recipe.hidden, 10)))}"
+    layers += f", aspects {' and '.join(recipe.aspects)}"
     epochs = recipe.members * (recipe if start is None else recipe.warmed()).epochs
-    layers += "" if recipe.members == 1 else f", {recipe.members} of them"
     origin = "" if start is None else f", from {start.version}"
     _log.info("  train      recipe %s: %s, %s epochs%s", name, layers, epochs, origin)
     with showing("train", epochs) as advance:

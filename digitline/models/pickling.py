@@ -87,7 +87,7 @@ class _Leaner:
             copy = object.__new__(type(part))
             self._parts[id(part)] = copy
             state = _network_state(part) if name_of(part) == NETWORK else vars(part)
-            # Not `setattr`: inaspects share their keys, and other equal strings may be among them.
+            # Not `setattr`: instances share their keys, and other equal strings may be among them.
             copy.__dict__ = {sys.intern(name): self.lean(state[name]) for name in sorted(state)}
         return self._parts[id(part)]
 
