@@ -21,5 +21,5 @@ class Gate(BaseModel):
     max_calibration_error: float = Field(
         0.01, ge=0, le=1, description="expected calibration error, beyond what chance explains"
     )
-    max_bytes: int = Field(64 << 20, gt=0, description="size of the model file")
+    max_bytes: int = Field(256 << 20, gt=0, description="size of the model file")
     min_speed: float = Field(500, ge=0, description="normalised images read in a second")
