@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from digitline.errors import SettingsError
-from digitline.judging.demands import Demands
+from digitline.judging.demands import Gate
 from digitline.learning.recipe import Recipe, load_recipe, recipe_knobs, recipe_names
 from digitline.pixels.aspect import width
 from digitline.pixels.distort import Distortion
@@ -27,7 +27,7 @@ def test_no_shipped_recipe_is_too_large_to_be_promoted(name: str) -> None:
     recipe = load_recipe(name)
     layers = (width(recipe.aspects), *(recipe.members * units for units in recipe.hidden), 10)
     weights = sum(before * after for before, after in pairwise(layers))
-    assert 4 * weights < Demands().max_bytes
+    assert 4 * weights < Gate().max_bytes
 
 
 def test_a_recipe_of_ones_own(tmp_path: Path) -> None:
