@@ -88,27 +88,33 @@ def read(estimator: Any, px: NDArray[np.uint8]) -> Reading:  # noqa: ANN401 - sc
             probabilities[part] = estimator.predict_proba(ink)
     else:
         for places, ink, seen in _alike(px, seen_by(estimator)):
-            probabilities[places], oddness[places] = _read_guarded(estimator, guard, ink, seen)
+            passed = _read_guarded(estimator, guard, px[places], ink, seen)
+            probabilities[places], oddness[places] = passed
     return Reading(probabilities, oddness, np.zeros(len(px), np.bool_))
 
 
 def activations(network: "MLPClassifier", px: NDArray[np.uint8]) -> NDArray[np.float16]:
-    """Give the outputs of all hidden units and of the last layer before softmax, (n, h)."""
-    outputs = np.empty((len(px), sum(map(len, network.intercepts_))), np.float16)
+    """Give what a guard looks at: the outputs of all layers, the last before softmax, and pixels.
+
+    (n, 784) to (n, h). The network may not see a digit as it is: the guard does.
+    """
+    outputs = np.empty((len(px), sum(map(len, network.intercepts_)) + PIXELS), np.float16)
     for part, ink in _batches(px, aspects_of(network)):
-        np.concatenate([*layers(network, ink)], axis=1, out=outputs[part], casting="same_kind")
+        seen = [*layers(network, ink), to_ink(px[part])]
+        np.concatenate(seen, axis=1, out=outputs[part], casting="same_kind")
     return outputs
 
 
 def _read_guarded(
     calibrated: "CalibratedClassifierCV",
     guard: "MLPClassifier",
+    px: NDArray[np.uint8],
     ink: NDArray[np.float32],
     seen: slice,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Pass through the network once, for both: (n, 10) probabilities and (n,) oddness.
 
-    `ink` are the pixels that are `seen`, all others being black.
+    `ink` is what of the pixels `px` the network is fed; of that, what is not `seen` is black.
     """
     (member,) = calibrated.calibrated_classifiers_
     into, out = guard.coefs_
@@ -117,6 +123,8 @@ def _read_guarded(
     for layer in layers(network_of(calibrated), ink, seen):
         units += layer @ into[row : row + layer.shape[1]]
         logits, row = layer, row + layer.shape[1]
+    if row < len(into):  # guards of earlier versions do not look at pixels
+        units += to_ink(px) @ into[row:]
     oddness = np.maximum(units, 0) @ out[:, 0] + guard.intercepts_[1][0]
     return member.calibrators[0].predict(softmax(logits)), oddness
 

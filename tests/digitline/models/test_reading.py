@@ -1,4 +1,5 @@
 import io
+from copy import deepcopy
 from itertools import pairwise
 from pathlib import Path
 
@@ -70,7 +71,8 @@ def test_one_pass_gives_what_scikit_learn_gives(
     assert reading.probabilities.dtype == reading.oddness.dtype == np.float32
     assert np.allclose(reading.probabilities, predict(guarded, many), atol=1e-6)
     network = guarded.estimator.estimator
-    outputs = np.concatenate([*layers(network, to_ink(many, network.aspects_))], axis=1)
+    seen = [*layers(network, to_ink(many, network.aspects_)), to_ink(many)]
+    outputs = np.concatenate(seen, axis=1)
     assert np.allclose(activations(network, many), outputs, rtol=1e-3, atol=1e-6)
     chances = guarded.guard_.predict_proba(outputs)[:, 1]
     assert np.allclose(1 / (1 + np.exp(-reading.oddness)), chances, atol=1e-5)
@@ -114,6 +116,17 @@ def test_where_a_digit_begins_and_ends_changes_nothing(
     assert np.allclose(reading.probabilities, predict(guarded, many), atol=1e-6)
     alone = np.concatenate([read(guarded, row[None]).oddness for row in many[:200]])
     assert np.allclose(reading.oddness[:200], alone, atol=1e-4)
+
+
+def test_a_guard_of_an_earlier_version_does_without_pixels(
+    guarded: CalibratedClassifierCV, digits: Digits
+) -> None:
+    earlier = deepcopy(guarded)
+    into, out = earlier.guard_.coefs_
+    earlier.guard_.coefs_ = [into[:-784], out]
+    blind = deepcopy(guarded)
+    blind.guard_.coefs_[0][-784:] = 0
+    assert np.allclose(read(earlier, digits).oddness, read(blind, digits).oddness, atol=1e-5)
 
 
 def test_junk_it_never_saw_is_odder_than_digits(
