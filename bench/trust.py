@@ -54,7 +54,7 @@ def main() -> None:
         "",
         *(line for home in options.homes for line in describe(Home(home))),
     ]
-    options.out.write_text("\n".join(lines) + "\n")
+    options.out.write_text("\n".join(lines))
     print("\n".join(lines))
 
 
@@ -65,7 +65,6 @@ def describe(home: Home) -> Iterator[str]:
     yield ""
     yield from describe_targets(model, find_test(home))
     yield from describe_strangers(model)
-    yield ""
 
 
 def find_test(home: Home) -> Path:
