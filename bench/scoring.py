@@ -326,17 +326,16 @@ def _model() -> Model:
 
 
 def _loop(place: Path, _: argparse.Namespace, watch: Watch) -> Spent:
-    estimator = _network_of_pixels()
+    estimator = _model().estimator
+    aspects = seen_by(estimator)
     began = watch.now()
     for path in sorted(place.rglob("*.png")):
-        with Image.open(path) as image:
-            digit = np.asarray(image.resize((28, 28)), np.float32) / np.float32(255)
-        estimator.predict(digit.reshape(1, -1))
+        estimator.predict(to_ink(_open_small(path)[np.newaxis], aspects))
     return watch.now() - began
 
 
 def _network_of_pixels() -> MLPClassifier:
-    """Give peers a network of as many units as the champion's, which sees pixels and no more."""
+    """Give other tools a network of as many units as the champion's, which sees pixels alone."""
     network = network_of(_model().estimator)
     if seen_by(network) == PLAIN:
         return network
@@ -345,11 +344,12 @@ def _network_of_pixels() -> MLPClassifier:
 
 
 def _pandas(place: Path, _: argparse.Namespace, watch: Watch) -> Spent:
-    estimator = _network_of_pixels()
+    estimator = _model().estimator
+    aspects = seen_by(estimator)
     began = watch.now()
     frame = pd.DataFrame({"path": sorted(place.rglob("*.png"))})
-    ink = np.stack(list(frame["path"].map(_open_small))).astype(np.float32) / np.float32(255)
-    frame["digit"] = estimator.predict(ink)
+    px = np.stack(list(frame["path"].map(_open_small)))
+    frame["digit"] = estimator.predict(to_ink(px, aspects))
     return watch.now() - began
 
 
